@@ -1,0 +1,1 @@
+"""Dialect to dialect, without I/O: knows no Django, HTTP, clock or log."""

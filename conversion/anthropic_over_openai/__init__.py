@@ -1,0 +1,1 @@
+"""Anthropic Messages clients over OpenAI chat upstreams."""

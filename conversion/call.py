@@ -1,0 +1,76 @@
+"""Reads a client's body just far enough to route it; the converters read the rest."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from conversion.dialects import Dialect
+from conversion.errors import RequestInvalid
+
+CONTEXT_SUFFIX = "[1m]"
+"""Claude Code marks a model with a long context window so; the mark is no part of the name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One client request as far as routing needs it. ``body`` is decoded ``raw`` and is never edited.
+
+    ``alias`` is the model name the client asked for, without Claude Code's context mark. ``max_output_tokens``
+    is None where the client set no limit.
+    """
+
+    dialect: Dialect
+    raw: bytes
+    body: dict[str, Any]
+    alias: str
+    stream: bool
+    max_output_tokens: int | None = field(default=None)
+
+
+def read_call(dialect: Dialect, raw: bytes) -> Call:
+    """The call in ``raw``.
+
+    Raises:
+        RequestInvalid: not JSON, or a field that routing needs is missing or of the wrong type.
+    """
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise RequestInvalid(f"the request body is not valid JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise RequestInvalid("the request body must be a JSON object")
+    alias = body.get("model")
+    if not isinstance(alias, str) or not alias.strip():
+        raise RequestInvalid("Field required: the name of a model, as a string", path="model")
+    stream = body.get("stream")
+    if stream is not None and not isinstance(stream, bool):
+        raise RequestInvalid("Input should be a valid boolean", path="stream")
+    messages = body.get("messages")
+    if not isinstance(messages, list):
+        raise RequestInvalid("Field required: a list of messages", path="messages")
+    return Call(
+        dialect=dialect,
+        raw=raw,
+        body=body,
+        alias=alias.strip().removesuffix(CONTEXT_SUFFIX),
+        stream=bool(stream),
+        max_output_tokens=_read_max_tokens(dialect, body),
+    )
+
+
+def _read_max_tokens(dialect: Dialect, body: dict[str, Any]) -> int | None:
+    if dialect is Dialect.ANTHROPIC_MESSAGES:
+        if body.get("max_tokens") is None:
+            raise RequestInvalid("Field required: an integer, the most tokens to answer with", path="max_tokens")
+        names = ("max_tokens",)
+    else:
+        names = ("max_completion_tokens", "max_tokens")
+    for name in names:
+        value = body.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise RequestInvalid("Input should be a valid integer of 0 or more", path=name)
+        return value
+    return None

@@ -1,0 +1,63 @@
+"""The wire formats, which pairs of them exist, and the one shape that every converter has."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Protocol
+
+from conversion.errors import GatewayError
+from conversion.report import Report
+from conversion.usage import FinishReason, Usage
+
+
+class Dialect(StrEnum):
+    """A wire format, on either side of the gateway."""
+
+    ANTHROPIC_MESSAGES = "anthropic_messages"
+    OPENAI_CHAT = "openai_chat"
+
+
+class Converter(Protocol):
+    """One attempt, translated both ways; a fresh object for each attempt.
+
+    ``request`` is the body to send. Then either ``read_answer`` is called once with the whole answer, or
+    ``feed`` for each piece of the stream, cut anywhere, and ``finish`` at its end. All three return bytes in
+    the client's dialect, whole events only (``b""`` when nothing is due yet).
+
+    ``failure`` is set when the stream said that it failed or broke its dialect: what ``feed`` returned is still
+    to be sent, nothing more is to be fed. ``started`` is true once bytes were returned by ``feed`` or
+    ``finish``; ``content_started`` once these held content; ``done`` once the upstream said it was finished:
+    whatever follows is ignored. ``usage``, ``finish_reason``, ``answered_model`` and ``upstream_id`` hold what
+    is known so far, also after a failure or when the client has left half-way.
+    """
+
+    request: bytes
+    report: Report
+    usage: Usage
+    finish_reason: FinishReason | None
+    answered_model: str
+    upstream_id: str
+    started: bool
+    content_started: bool
+    done: bool
+    failure: GatewayError | None
+
+    def read_answer(self, body: bytes) -> bytes:
+        """The whole answer in the client's dialect.
+
+        Raises:
+            UpstreamInvalid: the body is not an answer in the upstream's dialect.
+            UpstreamError: the body is an error in the clothes of a success.
+        """
+        ...
+
+    def feed(self, data: bytes) -> bytes:
+        """The client's events that one piece of the upstream's stream makes due. Raises nothing."""
+        ...
+
+    def finish(self) -> bytes:
+        """The client's last events, after the upstream closed its stream. Sets ``failure`` if that was too early."""
+        ...
+
+
+ErrorReader = Callable[[int, bytes, float | None], GatewayError]
+"""(HTTP status, body, Retry-After in seconds) of an upstream's error answer -> the error to raise."""

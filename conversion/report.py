@@ -1,0 +1,44 @@
+"""What a conversion did to one request: mapped, left out, never silent."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+NoteKind = Literal["mapped", "dropped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One field that did not cross as it was. ``path`` is the client's own, such as ``tools[3].input_examples``."""
+
+    kind: NoteKind
+    path: str
+    why: str
+
+
+@dataclass(slots=True)
+class Report:
+    """The notes of one attempt, in the order in which they came up."""
+
+    notes: list[Note] = field(default_factory=list)
+
+    def mapped(self, path: str, why: str) -> None:
+        """Note a field that crossed with another meaning or a narrower value."""
+        self.notes.append(Note("mapped", path, why))
+
+    def dropped(self, path: str, why: str) -> None:
+        """Note a field that did not cross at all."""
+        self.notes.append(Note("dropped", path, why))
+
+    @property
+    def dropped_paths(self) -> list[str]:
+        """Paths of what was left out, without repetition, list positions folded to ``[]``, in order."""
+        seen: dict[str, None] = {}
+        for note in self.notes:
+            if note.kind == "dropped":
+                seen[_without_positions(note.path)] = None
+        return list(seen)
+
+
+def _without_positions(path: str) -> str:
+    head, *rest = path.split("[")
+    return head + "".join("[]" + part.partition("]")[2] for part in rest)

@@ -1,0 +1,1 @@
+"""The wire formats as TypedDicts, each field with its source."""
