@@ -62,7 +62,9 @@ def read_call(dialect: Dialect, raw: bytes) -> Call:
 def _read_max_tokens(dialect: Dialect, body: dict[str, Any]) -> int | None:
     if dialect is Dialect.ANTHROPIC_MESSAGES:
         if body.get("max_tokens") is None:
-            raise RequestInvalid("Field required: an integer, the most tokens to answer with", path="max_tokens")
+            raise RequestInvalid(
+                "Field required: an integer, the most tokens to answer with", path="max_tokens"
+            )
         names = ("max_tokens",)
     else:
         names = ("max_completion_tokens", "max_tokens")
