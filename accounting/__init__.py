@@ -1,0 +1,1 @@
+"""Who may ask, and what it cost: teams, keys, prices and the ledger."""

@@ -1,0 +1,293 @@
+"""The only writer of usage rows: every attempt ends in exactly one of them.
+
+Theory of operation. ``open_entry`` notes an attempt in the journal before anything is sent, as it would have to
+be booked if the process died the next moment. ``settle`` fills in what it used and cost, notes that too, and
+hands the entry to one background thread, which writes rows in batches. Both are plain calls without a wait, so
+that a client that hangs up can cancel neither. The id is made before sending and is the row's primary key:
+writing an entry twice, after a replay for example, is a no-op.
+
+While the database cannot be written the entries stay in memory and in the journal; the thread tries again until
+it can. What is accepted as inexact: an attempt whose process was killed is booked as "interrupted" without
+token counts, because nobody knows them any more.
+"""
+
+import json
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from django.db import DatabaseError, connection, models, transaction
+
+from accounting import snapshot
+from accounting.errors import JournalUnwritable
+from accounting.journal import Journal, Segment, dead_segments
+from accounting.models import UsageRecord
+from accounting.models.money import to_pico
+from accounting.pricing import cost_of
+from conversion.usage import Usage
+
+log = logging.getLogger(__name__)
+
+BATCH_MAX = 500
+BATCH_WAIT_S = 0.05
+DATABASE_RETRY_S = 1.0
+CLOSE_WAIT_S = 10.0
+
+
+class Entry(msgspec.Struct, kw_only=True):
+    """One attempt on its way into the ledger; the names are those of ``UsageRecord``'s columns."""
+
+    id: str
+    request_id: str
+    attempt: int
+    started_at: datetime
+    team: str
+    project: str
+    key_id: int
+    key_name: str
+    alias: str
+    provider: str
+    upstream_model: str
+    client_dialect: str
+    upstream_dialect: str
+    streamed: bool
+    request_bytes: int
+    agent: str = ""
+    session: str = ""
+    duration_ms: int | None = None
+    ttft_ms: int | None = None
+    answered_model: str = ""
+    upstream_id: str = ""
+    status: str = UsageRecord.Status.INTERRUPTED.value
+    upstream_status: int | None = None
+    error: str = ""
+    error_message: str = ""
+    finish_reason: str = ""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    tokens_estimated: bool = False
+    cost_usd: Decimal | None = None
+    cost_source: str = UsageRecord.CostSource.UNPRICED.value
+    price_id: int | None = None
+    answer_bytes: int = 0
+    notes: list[list[str]] = []
+
+
+COLUMNS = tuple(field.name for field in UsageRecord._meta.concrete_fields)
+_TEXT_MAX = {
+    field.name: field.max_length
+    for field in UsageRecord._meta.concrete_fields
+    if isinstance(field, models.CharField) and field.max_length
+}
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Entry).decode
+
+
+class Ledger:
+    """The journal and the writing thread of one process."""
+
+    def __init__(self, directory: Path) -> None:
+        self._journal = Journal(directory)
+        self._queue: queue.SimpleQueue[tuple[Entry, Segment | None] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._is_closing = threading.Event()
+
+    def start(self) -> None:
+        """Begin to write; what dead processes left is booked first, in the same thread."""
+        if self._thread is None:
+            self._is_closing.clear()
+            self._thread = threading.Thread(target=self._write_forever, name="ledger", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Write what is waiting, then end; blocks until that is done or the database did not take it in time."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        self._is_closing.set()
+        self._queue.put(None)
+        thread.join(CLOSE_WAIT_S)
+        self._journal.shut()
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether the thread that writes rows is alive."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def waiting(self) -> int:
+        """Entries that are settled but not in the database yet."""
+        return self._queue.qsize()
+
+    def check(self) -> None:
+        """See whether an attempt could be noted now.
+
+        Raises:
+            JournalUnwritable: it could not.
+        """
+        self._journal.check_writable()
+
+    def open_entry(self, entry: Entry) -> Segment:
+        """Note an attempt before it is made.
+
+        Raises:
+            JournalUnwritable: it must not be made.
+        """
+        return self._journal.open(_encode(entry))
+
+    def settle(self, entry: Entry, segment: Segment, usage: Usage) -> None:
+        """Book how an attempt ended. The caller has set status, error, times and bytes; called once for each."""
+        price = snapshot.current().price_at(entry.provider, entry.upstream_model, entry.started_at)
+        cost = cost_of(usage, price)
+        entry.prompt_tokens = usage.prompt_tokens
+        entry.completion_tokens = usage.completion_tokens
+        entry.cache_read_tokens = usage.cache_read_tokens
+        entry.cache_write_tokens = usage.cache_write_tokens
+        entry.cache_write_1h_tokens = usage.cache_write_1h_tokens
+        entry.reasoning_tokens = usage.reasoning_tokens
+        entry.tokens_estimated = usage.estimated
+        entry.cost_usd = cost.amount_usd
+        entry.cost_source = cost.source
+        entry.price_id = cost.price_pk
+        try:
+            self._journal.close(segment, _encode(entry))
+        except JournalUnwritable:
+            # The row is still written from memory; only a crash in the next moments would lose its figures.
+            log.exception("an ended attempt could not be noted in the journal", extra={"id": entry.id})
+        self._queue.put((entry, segment))
+
+    def flush(self, timeout_s: float = 5.0) -> None:
+        """Wait until all that was settled so far is in the database. For tests and commands, not for requests.
+
+        Raises:
+            TimeoutError: it was not within ``timeout_s``.
+        """
+        until = time.monotonic() + timeout_s
+        while self.waiting or self._journal.unfinished:
+            if time.monotonic() > until:
+                raise TimeoutError(f"{self.waiting} usage records are still waiting to be written")
+            time.sleep(0.01)
+
+    def _write_forever(self) -> None:
+        try:
+            self._keep_trying(self._replay)
+            while self._write_next_batch():
+                pass
+        finally:
+            connection.close()
+
+    def _replay(self) -> None:
+        count = replay(self._journal.directory)
+        if count:
+            log.warning("attempts of a process that was killed were booked", extra={"count": count})
+
+    def _write_next_batch(self) -> bool:
+        """Wait for entries and write them; False when the ledger is closing and nothing is left."""
+        batch = [self._queue.get()]
+        if not self._is_closing.is_set():
+            time.sleep(BATCH_WAIT_S)
+        while len(batch) < BATCH_MAX and not self._queue.empty():
+            batch.append(self._queue.get())
+        settled = [item for item in batch if item is not None]
+        if settled:
+            self._keep_trying(lambda: write_rows(entry for entry, _segment in settled))
+        for _entry, segment in settled:
+            if segment is not None:
+                self._journal.forget(segment, 1)
+        return not (self._is_closing.is_set() and self._queue.empty())
+
+    def _keep_trying(self, step: Callable[[], object]) -> None:
+        """Do a step with the database until it works, or until the ledger closes (the journal keeps the rest)."""
+        while True:
+            try:
+                step()
+            except DatabaseError:
+                log.exception("usage records cannot be written; trying again", extra={"waiting": self.waiting})
+                connection.close()
+                if self._is_closing.wait(DATABASE_RETRY_S):
+                    raise
+            else:
+                return
+
+
+def write_rows(entries: Iterable[Entry]) -> None:
+    """Write entries as ledger rows; those whose id is there already are left as they are."""
+    rows = [_row(entry) for entry in entries]
+    quote = connection.ops.quote_name
+    columns = ", ".join(quote(field.column) for field in UsageRecord._meta.concrete_fields)
+    marks = ", ".join(["%s"] * len(COLUMNS))
+    # One statement for many rows costs a fifth of bulk_create (benchmarks/README.md). Names come from the model.
+    statement = (
+        f"INSERT INTO {quote(UsageRecord._meta.db_table)} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608
+    )
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.executemany(statement, rows)
+
+
+def replay(directory: Path) -> int:
+    """Book what processes that are gone left in their journals; the number of entries found.
+
+    The last line of an id wins. A segment is deleted only after its entries are in the database.
+    """
+    count = 0
+    for segment in dead_segments(directory):
+        entries: dict[str, Entry] = {}
+        try:
+            for line in segment.lines():
+                entry = _read_line(line, segment.path)
+                if entry is not None:
+                    entries[entry.id] = entry
+            if entries:
+                for entry in entries.values():
+                    _explain_interruption(entry)
+                write_rows(entries.values())
+        except BaseException:
+            segment.keep()
+            raise
+        segment.remove()
+        count += len(entries)
+    return count
+
+
+def _read_line(line: bytes, path: Path) -> Entry | None:
+    try:
+        return _decode(line)
+    except msgspec.DecodeError:
+        log.warning("a damaged line of the journal was skipped", extra={"path": path.name})
+        return None
+
+
+def _explain_interruption(entry: Entry) -> None:
+    if entry.status == UsageRecord.Status.INTERRUPTED:
+        entry.error = "ProcessKilled"
+        entry.error_message = "The gateway's process ended while this attempt was running; its usage is not known."
+
+
+def _row(entry: Entry) -> list[Any]:
+    """The entry's values in the order of the columns, as the database takes them."""
+    row: list[Any] = []
+    for name in COLUMNS:
+        value = getattr(entry, name)
+        if name in _TEXT_MAX and len(value) > _TEXT_MAX[name]:
+            value = value[: _TEXT_MAX[name]]
+        row.append(value)
+    row[_STARTED] = connection.ops.adapt_datetimefield_value(entry.started_at.astimezone(UTC))
+    row[_COST] = None if entry.cost_usd is None else to_pico(entry.cost_usd)
+    row[_NOTES] = connection.ops.adapt_json_value(entry.notes, json.JSONEncoder)
+    return row
+
+
+_STARTED = COLUMNS.index("started_at")
+_COST = COLUMNS.index("cost_usd")
+_NOTES = COLUMNS.index("notes")

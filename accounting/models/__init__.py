@@ -1,0 +1,9 @@
+"""The rows of accounting, split by subject."""
+
+from accounting.models.price import Price
+from accounting.models.team import Project, Team
+from accounting.models.usage import UsageRecord
+from accounting.models.version import KeysVersion
+from accounting.models.virtual_key import VirtualKey
+
+__all__ = ["KeysVersion", "Price", "Project", "Team", "UsageRecord", "VirtualKey"]

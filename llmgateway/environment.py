@@ -1,0 +1,84 @@
+"""Typed readers of the environment for settings.py, which is the only place that uses them.
+
+A value that cannot be read stops the start with a sentence that names the variable.
+"""
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+env = environ.Env()
+
+
+def env_text(name: str, default: str = "") -> str:
+    """The variable as text."""
+    return str(env.str(name, default=default))
+
+
+def env_bool(name: str, *, default: bool) -> bool:
+    """The variable as yes or no."""
+    value = env_text(name).strip().lower()
+    if not value:
+        return default
+    if value in {"1", "true", "yes", "on"}:
+        return True
+    if value in {"0", "false", "no", "off"}:
+        return False
+    raise ImproperlyConfigured(f"{name} must be true or false, not {value!r}.")
+
+
+def env_int(name: str, *, default: int, at_least: int = 0) -> int:
+    """The variable as a whole number."""
+    value = env_text(name).strip()
+    if not value:
+        return default
+    try:
+        number = int(value)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must be a whole number, not {value!r}.") from error
+    if number < at_least:
+        raise ImproperlyConfigured(f"{name} must be at least {at_least}, not {number}.")
+    return number
+
+
+def env_list(name: str, *, default: list[str]) -> list[str]:
+    """The variable as words separated by commas."""
+    value = env_text(name)
+    return [word.strip() for word in value.split(",") if word.strip()] if value else default
+
+
+def env_secret(name: str, *, kept_in: Path, make: Callable[[], str]) -> str:
+    """A secret: from ``NAME``, from the file that ``NAME_FILE`` names, or from ``kept_in``, made there once."""
+    value = env_text(name).strip()
+    if value:
+        return value
+    named_file = env_text(f"{name}_FILE").strip()
+    if named_file:
+        try:
+            return Path(named_file).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ImproperlyConfigured(f"{name}_FILE: {error}") from error
+    return _kept_secret(kept_in, make)
+
+
+def _kept_secret(path: Path, make: Callable[[], str]) -> str:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            path.chmod(0o600)
+            file.write(make() + "\n")
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"{path} cannot be written: {error.strerror}. Set GATEWAY_DATA_DIR to a folder of the gateway's own."
+        ) from error
+    return path.read_text(encoding="utf-8").strip()
+
+
+def random_words() -> str:
+    """A fresh secret of 64 random characters."""
+    return secrets.token_urlsafe(48)

@@ -1,0 +1,1 @@
+"""Where a request may go: providers, credentials, deployments, aliases and routes."""

@@ -1,0 +1,99 @@
+"""What can be called: one model at one provider."""
+
+from dataclasses import fields
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from conversion.traits import ChatTraits
+from routing.models.provider import Credential, Provider
+
+FIXED_TRAITS = {"model", "max_output_tokens", "parameters"}
+TRAIT_NAMES = sorted(field.name for field in fields(ChatTraits) if field.name not in FIXED_TRAITS)
+
+
+def validate_object(value: object) -> None:
+    """Accept a JSON object."""
+    if not isinstance(value, dict):
+        raise ValidationError('Enter a JSON object, such as {"temperature": 0.2}.')
+
+
+def validate_traits(value: object) -> None:
+    """Accept a JSON object whose names are traits."""
+    validate_object(value)
+    assert isinstance(value, dict)  # noqa: S101  (told to the type checker; validate_object raised otherwise)
+    unknown = sorted(set(value) - set(TRAIT_NAMES))
+    if unknown:
+        raise ValidationError(
+            f"Unknown quirk {', '.join(unknown)}. Known are: {', '.join(TRAIT_NAMES)}."
+        )
+
+
+class Deployment(models.Model):
+    """One callable thing: a provider's model, with the credential and the overrides it is called with."""
+
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="deployments")
+    upstream_model = models.CharField(
+        max_length=200,
+        help_text=(
+            "The model's name at the provider, such as anthropic/claude-sonnet-4.5. "
+            "{1} stands for what a wildcard alias matched."
+        ),
+    )
+    credential = models.ForeignKey(
+        Credential,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="deployments",
+        help_text="Empty: any enabled credential of the provider, by weight.",
+    )
+    enabled = models.BooleanField(default=True, help_text="Off: routes skip it.")
+    context_window_tokens = models.PositiveIntegerField(
+        null=True, blank=True, help_text="The most tokens a prompt and its answer may have together."
+    )
+    max_output_tokens = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="The most tokens an answer may have; requests that ask for more are cut down to it.",
+    )
+    parameters = models.JSONField(
+        default=dict,
+        blank=True,
+        validators=[validate_object],
+        help_text="Body fields that are set on every request, as a JSON object: they replace what the client sent.",
+    )
+    traits = models.JSONField(
+        "quirks",
+        default=dict,
+        blank=True,
+        validators=[validate_traits],
+        help_text="What this model takes where it differs from its provider's kind, as a JSON object (docs/operators/quirks.md).",
+    )
+
+    class Meta:
+        ordering = ["provider__slug", "upstream_model"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["provider", "upstream_model", "credential"],
+                name="deployment_is_unique_per_credential",
+                nulls_distinct=False,
+                violation_error_message="This model is listed for that provider and credential already.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider.slug}: {self.upstream_model}"
+
+    def clean(self) -> None:
+        """Keep the credential with its own provider."""
+        if self.credential_id and self.credential and self.credential.provider_id != self.provider_id:
+            raise ValidationError({"credential": "This credential belongs to another provider."})
+
+    def traits_given(self) -> dict[str, Any]:
+        """The quirks that the row sets, as keyword arguments."""
+        given = {name: value for name, value in self.traits.items() if name in TRAIT_NAMES}
+        if isinstance(given.get("efforts"), list):
+            given["efforts"] = tuple(given["efforts"])
+        return given

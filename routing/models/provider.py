@@ -1,0 +1,175 @@
+"""Someone the gateway calls, and the secrets it calls them with."""
+
+from decimal import Decimal
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator, URLValidator
+from django.db import models
+
+from routing import providers, secrets
+
+RETRY_STATUSES = [408, 429, 500, 502, 503, 504, 529]
+SECONDS_MIN = Decimal("0.001")
+
+
+def kind_choices() -> list[tuple[str, str]]:
+    """The provider kinds as choices, in the order in which they are listed."""
+    return [(kind.name, kind.label) for kind in providers.KINDS.values()]
+
+
+def default_retry_statuses() -> list[int]:
+    """The statuses that are worth another try at the same provider."""
+    return list(RETRY_STATUSES)
+
+
+def validate_base_url(value: str) -> None:
+    """Accept http and https addresses, also of hosts without a dot; nothing with a user or a fragment."""
+    scheme, separator, rest = value.partition("://")
+    if not separator or scheme not in {"http", "https"} or not rest.split("/")[0]:
+        raise ValidationError("Enter an address such as https://openrouter.ai/api/v1.")
+    if "@" in rest.split("/")[0] or "#" in rest or "?" in rest:
+        raise ValidationError(
+            "The address may hold no user, query or fragment: secrets belong into a credential."
+        )
+    if "." in rest.split("/")[0].split(":")[0]:
+        URLValidator(schemes=["http", "https"])(value)
+
+
+def validate_statuses(value: object) -> None:
+    """Accept a list of HTTP error statuses."""
+    if not isinstance(value, list) or not all(
+        isinstance(status, int) and not isinstance(status, bool) and 400 <= status <= 599
+        for status in value
+    ):
+        raise ValidationError("Enter a list of HTTP error statuses, such as [429, 503].")
+
+
+def _seconds(help_text: str, default: str) -> "models.DecimalField[Decimal, Decimal]":
+    return models.DecimalField(
+        max_digits=9,
+        decimal_places=3,
+        default=Decimal(default),
+        validators=[MinValueValidator(SECONDS_MIN)],
+        help_text=help_text,
+    )
+
+
+class Provider(models.Model):
+    """Someone the gateway calls: OpenRouter, a server of one's own, or the demo."""
+
+    slug = models.SlugField(
+        max_length=64,
+        unique=True,
+        help_text="Short name used in routes, usage records and configuration files, such as openrouter.",
+    )
+    kind = models.CharField(
+        max_length=32,
+        choices=kind_choices,
+        help_text="Which sort of provider this is: it decides how requests are written and answers are read.",
+    )
+    base_url = models.CharField(
+        "base URL",
+        max_length=500,
+        blank=True,
+        validators=[validate_base_url],
+        help_text="Address up to and including the version, such as https://openrouter.ai/api/v1. Empty: the kind's own.",
+    )
+    enabled = models.BooleanField(
+        default=True, help_text="Off: no request is sent here, and routes skip its targets."
+    )
+    connect_timeout_s = _seconds("Seconds until a connection must stand.", "5")
+    first_byte_timeout_s = _seconds(
+        "Seconds from sending a request until the first byte of the answer.", "120"
+    )
+    idle_timeout_s = _seconds("Seconds of silence allowed between two pieces of an answer.", "60")
+    total_timeout_s = _seconds("Seconds that one attempt may take altogether.", "600")
+    verify_tls = models.BooleanField(
+        "verify TLS",
+        default=True,
+        help_text="Off: the server's certificate is not checked. Only for tests in a closed network.",
+    )
+    ca_bundle_pem = models.TextField(
+        "CA bundle",
+        blank=True,
+        help_text="Certificates (PEM) that the server's own is checked against. Empty: those of the system.",
+    )
+    retries_max = models.PositiveSmallIntegerField(
+        default=2,
+        validators=[MaxValueValidator(10)],
+        help_text="How often a failed attempt is repeated here before the next target is tried. 0: never.",
+    )
+    backoff_s = _seconds("Seconds before the first repeat; doubled for each further one.", "0.25")
+    backoff_max_s = _seconds("The longest wait before a repeat, in seconds.", "8")
+    retry_statuses = models.JSONField(
+        default=default_retry_statuses,
+        validators=[validate_statuses],
+        help_text="HTTP statuses after which an attempt is repeated, as a list.",
+    )
+    retry_network_errors = models.BooleanField(
+        default=True,
+        help_text="Repeat after a refused or broken connection, as long as nothing has reached the client.",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["slug"]
+        constraints = [
+            models.CheckConstraint(
+                name="provider_timeouts_are_positive",
+                condition=models.Q(
+                    connect_timeout_s__gt=0,
+                    first_byte_timeout_s__gt=0,
+                    idle_timeout_s__gt=0,
+                    total_timeout_s__gt=0,
+                ),
+                violation_error_message="Each timeout must be longer than 0 seconds.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+    def clean(self) -> None:
+        """Ask for an address where the kind has none of its own."""
+        kind = providers.KINDS.get(self.kind)
+        if kind and not self.base_url and not kind.base_url and kind.calls_out:
+            raise ValidationError({"base_url": f"{kind.label} needs an address."})
+
+
+class Credential(models.Model):
+    """A provider's secret, held by the gateway: sealed at rest, never shown again."""
+
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="credentials")
+    label = models.CharField(
+        max_length=64, help_text="What tells this secret from the provider's others, such as main."
+    )
+    sealed_secret = models.TextField(editable=False)
+    last_four = models.CharField(max_length=4, editable=False, blank=True)
+    weight = models.PositiveSmallIntegerField(
+        default=1,
+        help_text="Share of requests, beside the provider's other credentials. 0: only when no other is left.",
+    )
+    enabled = models.BooleanField(default=True, help_text="Off: not used for any request.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    sealed_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        ordering = ["provider__slug", "label"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["provider", "label"],
+                name="credential_label_is_unique_per_provider",
+                violation_error_message="This provider has a credential with that label already.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider}/{self.label}"
+
+    def seal(self, secret: str) -> None:
+        """Take a new secret; the row is not saved yet."""
+        sealed = secrets.seal(secret)
+        self.sealed_secret = sealed.token
+        self.last_four = sealed.last_four
+        self.sealed_at = sealed.sealed_at

@@ -1,0 +1,100 @@
+"""From the name a client asks for to the targets that may answer."""
+
+import re2
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from routing.models.catalogue import Deployment
+
+
+class ModelAlias(models.Model):
+    """The name, or the pattern of names, that clients ask for."""
+
+    class Match(models.TextChoices):
+        EXACT = "exact", "exactly this name"
+        WILDCARD = "wildcard", "wildcard: * stands for any text"
+        REGEX = "regex", "regular expression (RE2), whole name"
+
+    name = models.CharField(
+        max_length=200,
+        unique=True,
+        help_text="What clients put into the model field, such as claude-sonnet-4-5, or a pattern such as claude-*.",
+    )
+    match = models.CharField(max_length=10, choices=Match, default=Match.EXACT)
+    visible = models.BooleanField(
+        default=True, help_text="Listed by /v1/models (patterns never are: they are no names)."
+    )
+    enabled = models.BooleanField(default=True, help_text="Off: as if it were not there.")
+    description = models.CharField(
+        max_length=200, blank=True, help_text="Shown to clients as the model's display name."
+    )
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name_plural = "model aliases"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        """Refuse a pattern that can never be matched or compiled."""
+        if self.match == self.Match.WILDCARD and "*" not in self.name:
+            raise ValidationError({"name": "A wildcard alias needs a * in its name."})
+        if self.match == self.Match.REGEX:
+            try:
+                re2.compile(self.name)
+            except re2.error as error:
+                reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error.args[0]
+                raise ValidationError({"name": f"Not a regular expression: {reason}"}) from error
+
+
+class Route(models.Model):
+    """An alias's ordered list of targets."""
+
+    class Strategy(models.TextChoices):
+        IN_ORDER = "in_order", "in order"
+        WEIGHTED = "weighted", "by weight, then in order"
+
+    alias = models.ForeignKey(ModelAlias, on_delete=models.CASCADE, related_name="routes")
+    position = models.PositiveSmallIntegerField(
+        default=0, help_text="Routes are looked at by rising position; the first enabled one is taken."
+    )
+    strategy = models.CharField(
+        max_length=16,
+        choices=Strategy,
+        default=Strategy.IN_ORDER,
+        help_text="Which target is tried first.",
+    )
+    enabled = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["alias__name", "position", "pk"]
+
+    def __str__(self) -> str:
+        return f"{self.alias} #{self.position}"
+
+
+class RouteTarget(models.Model):
+    """One entry of a route."""
+
+    route = models.ForeignKey(Route, on_delete=models.CASCADE, related_name="targets")
+    deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="targets")
+    position = models.PositiveSmallIntegerField(
+        default=0, help_text="Targets are tried by rising position."
+    )
+    weight = models.PositiveSmallIntegerField(
+        default=1, help_text="Share of first tries where the route goes by weight."
+    )
+
+    class Meta:
+        ordering = ["route", "position", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["route", "deployment"],
+                name="target_is_unique_per_route",
+                violation_error_message="This route has that target already.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.route} → {self.deployment}"

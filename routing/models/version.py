@@ -1,0 +1,18 @@
+"""The number that tells the serving processes that routing rows have changed."""
+
+from django.db import models
+
+
+class RoutingVersion(models.Model):
+    """A single row: counted up by every change of a routing row, watched by every serving process."""
+
+    number = models.PositiveBigIntegerField(default=0)
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(name="routing_version_is_one_row", condition=models.Q(pk=1)),
+        ]
+
+    def __str__(self) -> str:
+        return f"routing version {self.number}"

@@ -1,0 +1,320 @@
+"""The frozen picture of routing that requests walk through.
+
+Theory of operation. Every change of a row of this app counts up one number (``RoutingVersion``) in the same
+transaction. Each serving process looks at that number several times a second, off the hot path, and when it has
+moved reads all rows at once, builds a new ``Snapshot`` and swaps the reference; a request keeps the picture it
+started with. A picture that cannot be built leaves the old one in force and its reason in ``failure()``.
+
+Only saved and deleted rows are heard of: a bulk ``update()`` must call ``bump()`` itself.
+"""
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import re2
+from django.db import transaction
+from django.db.models import F
+from django.db.models.signals import post_delete, post_save
+
+from conversion.traits import ChatTraits
+from routing import models, providers, secrets
+from routing.errors import SnapshotUnbuilt
+from routing.providers.kind import ProviderKind
+from routing.secrets import OpenedSecret
+
+WATCHED = (
+    models.Provider,
+    models.Credential,
+    models.Deployment,
+    models.ModelAlias,
+    models.Route,
+    models.RouteTarget,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialPicture:
+    """A credential, opened."""
+
+    pk: int
+    label: str
+    secret: OpenedSecret
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When an attempt is worth repeating at the same provider. Waits in seconds."""
+
+    retries_max: int
+    backoff_s: float
+    backoff_max_s: float
+    statuses: frozenset[int]
+    network_errors: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long one attempt may wait, in seconds."""
+
+    connect_s: float
+    first_byte_s: float
+    idle_s: float
+    total_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderPicture:
+    """A provider with all that a call to it needs. ``tls`` is None where the system's own checks hold."""
+
+    pk: int
+    slug: str
+    kind: ProviderKind
+    base_url: str
+    timeouts: Timeouts
+    retries: RetryPolicy
+    verify_tls: bool
+    ca_bundle_pem: str
+    credentials: tuple[CredentialPicture, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One entry of a route: where a request may go, and how it is asked for there."""
+
+    pk: int
+    provider: ProviderPicture
+    upstream_model: str
+    traits: ChatTraits
+    overrides: Mapping[str, Any]
+    credentials: tuple[CredentialPicture, ...]
+    weight: int
+    context_window_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RoutePicture:
+    """An alias's list of targets, in order."""
+
+    weighted: bool
+    targets: tuple[Target, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AliasPicture:
+    """A name or pattern that clients ask for. ``pattern`` is None for an exact name."""
+
+    name: str
+    description: str
+    visible: bool
+    pattern: Any
+    routes: tuple[RoutePicture, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All of routing at one moment. ``patterns`` are in the order in which they are tried."""
+
+    number: int
+    built_at: datetime
+    exact: Mapping[str, AliasPicture]
+    patterns: tuple[AliasPicture, ...]
+    providers: Mapping[str, ProviderPicture]
+    warnings: tuple[str, ...] = field(default=())
+
+
+class _Held:
+    """What this process has in force."""
+
+    snapshot: Snapshot | None = None
+    failure: str = ""
+
+
+def current() -> Snapshot:
+    """The picture in force.
+
+    Raises:
+        SnapshotUnbuilt: none could be built since the process started.
+    """
+    if _Held.snapshot is None:
+        raise SnapshotUnbuilt("The gateway has no configuration in force yet; see /health/ready.")
+    return _Held.snapshot
+
+
+def in_force() -> Snapshot | None:
+    """The picture in force, or None before the first one."""
+    return _Held.snapshot
+
+
+def failure() -> str:
+    """Why the newest configuration could not be put in force; empty when it is."""
+    return _Held.failure
+
+
+def put_in_force(snapshot: Snapshot | None) -> None:
+    """Swap the picture; requests under way keep theirs."""
+    _Held.snapshot = snapshot
+    _Held.failure = ""
+
+
+def refuse(reason: str) -> None:
+    """Keep the old picture and remember why the new one could not be built."""
+    _Held.failure = reason
+
+
+def version() -> int:
+    """The number of the newest configuration in the database. One small query."""
+    row = models.RoutingVersion.objects.filter(pk=1).values_list("number", flat=True).first()
+    return row or 0
+
+
+def bump() -> None:
+    """Tell every serving process that routing rows have changed."""
+    with transaction.atomic():
+        models.RoutingVersion.objects.get_or_create(pk=1)
+        models.RoutingVersion.objects.filter(pk=1).update(number=F("number") + 1)
+
+
+def listen() -> None:
+    """Count up the version with every saved or deleted row of this app."""
+    for model in WATCHED:
+        post_save.connect(_row_changed, sender=model, dispatch_uid=f"snapshot-save-{model.__name__}")
+        post_delete.connect(_row_changed, sender=model, dispatch_uid=f"snapshot-delete-{model.__name__}")
+
+
+def _row_changed(**_kwargs: Any) -> None:
+    bump()
+
+
+def build() -> Snapshot:
+    """A picture of the rows as they are now. Reads the database; never called on the hot path."""
+    with transaction.atomic():
+        number = version()
+        warnings: list[str] = []
+        pictures = {
+            provider.pk: _provider_picture(provider, warnings)
+            for provider in models.Provider.objects.filter(enabled=True).prefetch_related("credentials")
+        }
+        targets = _targets_by_route(pictures)
+        exact: dict[str, AliasPicture] = {}
+        patterns: list[AliasPicture] = []
+        for alias in models.ModelAlias.objects.filter(enabled=True).prefetch_related("routes"):
+            picture = _alias_picture(alias, targets)
+            if alias.match == models.ModelAlias.Match.EXACT:
+                exact[alias.name] = picture
+            else:
+                patterns.append(picture)
+    # The longest pattern is the narrowest; wildcards before regular expressions, then by name, so that the
+    # order never depends on the database.
+    patterns.sort(key=lambda alias: (-len(alias.name.replace("*", "")), alias.name))
+    return Snapshot(
+        number=number,
+        built_at=datetime.now(UTC),
+        exact=exact,
+        patterns=tuple(patterns),
+        providers={picture.slug: picture for picture in pictures.values()},
+        warnings=tuple(warnings),
+    )
+
+
+def _provider_picture(row: models.Provider, warnings: list[str]) -> ProviderPicture:
+    kind = providers.KINDS[row.kind]
+    credentials = []
+    for credential in row.credentials.all():
+        if not credential.enabled:
+            continue
+        try:
+            secret = secrets.open_sealed(credential.sealed_secret)
+        except secrets.SecretUnreadable as error:
+            warnings.append(f"Credential {credential}: {error.message}")
+            continue
+        credentials.append(CredentialPicture(credential.pk, credential.label, secret, credential.weight))
+    if row.ca_bundle_pem:
+        _check_bundle(row, warnings)
+    return ProviderPicture(
+        pk=row.pk,
+        slug=row.slug,
+        kind=kind,
+        base_url=(row.base_url or kind.base_url).rstrip("/"),
+        timeouts=Timeouts(
+            connect_s=float(row.connect_timeout_s),
+            first_byte_s=float(row.first_byte_timeout_s),
+            idle_s=float(row.idle_timeout_s),
+            total_s=float(row.total_timeout_s),
+        ),
+        retries=RetryPolicy(
+            retries_max=row.retries_max,
+            backoff_s=float(row.backoff_s),
+            backoff_max_s=float(row.backoff_max_s),
+            statuses=frozenset(row.retry_statuses),
+            network_errors=row.retry_network_errors,
+        ),
+        verify_tls=row.verify_tls,
+        ca_bundle_pem=row.ca_bundle_pem,
+        credentials=tuple(credentials),
+    )
+
+
+def _check_bundle(row: models.Provider, warnings: list[str]) -> None:
+    try:
+        ssl.create_default_context(cadata=row.ca_bundle_pem)
+    except (ssl.SSLError, ValueError) as error:
+        warnings.append(f"Provider {row}: the CA bundle cannot be read ({error}).")
+
+
+def _targets_by_route(pictures: Mapping[int, ProviderPicture]) -> dict[int, list[Target]]:
+    by_route: dict[int, list[Target]] = {}
+    rows = models.RouteTarget.objects.filter(deployment__enabled=True).select_related(
+        "deployment", "deployment__provider"
+    )
+    for row in rows.order_by("route_id", "position", "pk"):
+        provider = pictures.get(row.deployment.provider_id)
+        if provider is not None:
+            by_route.setdefault(row.route_id, []).append(_target(row, provider))
+    return by_route
+
+
+def _target(row: models.RouteTarget, provider: ProviderPicture) -> Target:
+    deployment = row.deployment
+    own = deployment.credential_id
+    overrides = overrides_of(deployment)
+    return Target(
+        pk=deployment.pk,
+        provider=provider,
+        upstream_model=deployment.upstream_model,
+        traits=replace(provider.kind.traits(deployment.upstream_model), **overrides),
+        overrides=overrides,
+        credentials=tuple(c for c in provider.credentials if own is None or c.pk == own),
+        weight=row.weight,
+        context_window_tokens=deployment.context_window_tokens,
+    )
+
+
+def overrides_of(deployment: models.Deployment) -> dict[str, Any]:
+    """What a deployment's row says about its traits."""
+    overrides = deployment.traits_given()
+    if deployment.max_output_tokens is not None:
+        overrides["max_output_tokens"] = deployment.max_output_tokens
+    if deployment.parameters:
+        overrides["parameters"] = deployment.parameters
+    return overrides
+
+
+def _alias_picture(row: models.ModelAlias, targets: Mapping[int, list[Target]]) -> AliasPicture:
+    pattern = None
+    if row.match == models.ModelAlias.Match.WILDCARD:
+        pattern = re2.compile("(.*)".join(re2.escape(part) for part in row.name.split("*")))
+    elif row.match == models.ModelAlias.Match.REGEX:
+        pattern = re2.compile(row.name)
+    routes = tuple(
+        RoutePicture(
+            weighted=route.strategy == models.Route.Strategy.WEIGHTED,
+            targets=tuple(targets.get(route.pk, ())),
+        )
+        for route in sorted(row.routes.all(), key=lambda route: (route.position, route.pk))
+        if route.enabled
+    )
+    return AliasPicture(row.name, row.description, row.visible, pattern, routes)

@@ -1,0 +1,170 @@
+"""One try at one target: sends a body, and hands out the answer's status, headers and pieces.
+
+Knows nothing of dialects: what the bytes mean is the converter's business.
+"""
+
+import random
+from collections.abc import AsyncIterator, Mapping
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from routing.snapshot import CredentialPicture, ProviderPicture, Target
+from routing.upstream.client import Pool, Pools, close_if_unused
+from routing.upstream.errors import (
+    ConnectTimeout,
+    NetworkError,
+    UpstreamAnswerTooLarge,
+    UpstreamDisconnected,
+    UpstreamTlsFailed,
+    UpstreamUnreachable,
+)
+from routing.upstream.patience import Patience
+
+ANSWER_BYTES_MAX = 64 * 1024 * 1024
+ERROR_BYTES_MAX = 256 * 1024
+USER_AGENT = "llmgateway"
+
+
+class Reply:
+    """An upstream's answer that has begun. Must be closed; closing early breaks the connection off at once."""
+
+    __slots__ = ("_patience", "_pieces", "_pool", "_response", "headers", "is_closed", "status")
+
+    def __init__(
+        self,
+        *,
+        status: int,
+        headers: Mapping[str, str],
+        patience: Patience,
+        pieces: AsyncIterator[bytes] | None = None,
+        response: aiohttp.ClientResponse | None = None,
+        pool: Pool | None = None,
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.is_closed = False
+        self._patience = patience
+        self._pieces = pieces
+        self._response = response
+        self._pool = pool
+
+    async def read(self) -> bytes:
+        """The next piece of the answer, as it came; ``b""`` at its end.
+
+        Raises:
+            NetworkError: the connection broke, or one of the provider's timeouts is over.
+        """
+        try:
+            piece = await self._patience.wait_for(self._next_piece())
+        except (aiohttp.ClientError, OSError) as error:
+            raise UpstreamDisconnected("the provider broke off the connection in the middle of its answer") from error
+        self._patience.heard()
+        return piece
+
+    async def _next_piece(self) -> bytes:
+        if self._response is not None:
+            return await self._response.content.readany()
+        assert self._pieces is not None  # noqa: S101  (a reply has one source of pieces or the other)
+        return await anext(self._pieces, b"")
+
+    async def read_all(self, *, bytes_max: int = ANSWER_BYTES_MAX) -> bytes:
+        """The whole answer.
+
+        Raises:
+            NetworkError: as ``read``, or the answer is larger than ``bytes_max``.
+        """
+        pieces = []
+        size = 0
+        while piece := await self.read():
+            pieces.append(piece)
+            size += len(piece)
+            if size > bytes_max:
+                raise UpstreamAnswerTooLarge(f"the provider's answer is larger than {bytes_max} bytes")
+        return b"".join(pieces)
+
+    async def close(self) -> None:
+        """Give the connection back if the answer was read to its end, else break it off. Safe to repeat."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._patience.stop()
+        if self._response is not None:
+            self._response.close()
+        aclose = getattr(self._pieces, "aclose", None)
+        if aclose is not None:
+            await aclose()
+        if self._pool is not None:
+            self._pool.users -= 1
+            await close_if_unused(self._pool)
+
+
+def choose_credential(target: Target, *, dice: random.Random) -> CredentialPicture | None:
+    """One of the target's credentials, by weight; those of weight 0 only when there is no other."""
+    usable = target.credentials
+    if len(usable) < 2:
+        return usable[0] if usable else None
+    weights = [credential.weight for credential in usable]
+    return dice.choices(usable, weights)[0] if any(weights) else usable[0]
+
+
+def write_headers(
+    provider: ProviderPicture, credential: CredentialPicture | None, *, stream: bool
+) -> CIMultiDict[str]:
+    """The headers of a request to a provider: the credential's, the kind's, and what HTTP needs."""
+    headers: CIMultiDict[str] = CIMultiDict(provider.kind.fixed_headers)
+    headers["Content-Type"] = "application/json"
+    headers["Accept"] = "text/event-stream" if stream else "application/json"
+    # Compressing events would hold them back; small answers do not gain.
+    headers["Accept-Encoding"] = "identity"
+    headers["User-Agent"] = USER_AGENT
+    if credential is not None:
+        headers.update(provider.kind.credential_headers(credential.secret.reveal()))
+    return headers
+
+
+async def send(pools: Pools, target: Target, *, body: bytes, stream: bool, credential: CredentialPicture | None) -> Reply:
+    """The target's answer as soon as its status is known.
+
+    Raises:
+        NetworkError: nobody answered; nothing needs closing then.
+    """
+    provider = target.provider
+    patience = Patience(provider.timeouts)
+    if provider.kind.answer_in_process is not None:
+        answer = provider.kind.answer_in_process(body)
+        headers = {"content-type": answer.content_type, **answer.headers}
+        return Reply(status=answer.status, headers=headers, patience=patience, pieces=answer.pieces)
+    pool = pools.of(provider)
+    pool.users += 1
+    try:
+        response = await patience.wait_for(
+            pool.session.post(
+                URL(provider.base_url + provider.kind.path, encoded=True),
+                data=body,
+                headers=write_headers(provider, credential, stream=stream),
+                allow_redirects=False,
+            )
+        )
+    except BaseException as error:
+        patience.stop()
+        pool.users -= 1
+        await close_if_unused(pool)
+        if isinstance(error, (aiohttp.ClientError, OSError)):
+            raise _network_error(error, provider) from error
+        raise
+    return Reply(status=response.status, headers=response.headers, patience=patience, response=response, pool=pool)
+
+
+def _network_error(error: Exception, provider: ProviderPicture) -> NetworkError:
+    where = f"provider {provider.slug}"
+    if isinstance(error, (aiohttp.ConnectionTimeoutError, TimeoutError)):
+        return ConnectTimeout(
+            f"{where} did not accept a connection in time (connect_timeout_s is {provider.timeouts.connect_s:g} s)"
+        )
+    if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError)):
+        return UpstreamTlsFailed(f"{where}: its TLS certificate or handshake was not accepted")
+    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.InvalidURL)):
+        return UpstreamUnreachable(f"{where} cannot be reached at its address")
+    return UpstreamDisconnected(f"{where} closed the connection before it answered")
