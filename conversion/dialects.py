@@ -30,16 +30,60 @@ class Converter(Protocol):
     is known so far, also after a failure or when the client has left half-way.
     """
 
-    request: bytes
-    report: Report
-    usage: Usage
-    finish_reason: FinishReason | None
-    answered_model: str
-    upstream_id: str
-    started: bool
-    content_started: bool
-    done: bool
-    failure: GatewayError | None
+    @property
+    def request(self) -> bytes:
+        """The body to send."""
+        ...
+
+    @property
+    def report(self) -> Report:
+        """What did not cross as it was; notes on the answer join those on the request."""
+        ...
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens as reported so far, else as estimated from what has come so far."""
+        ...
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the answer ended; None while it has not."""
+        ...
+
+    @property
+    def answered_model(self) -> str:
+        """The model that the upstream says it used; empty until it has said so."""
+        ...
+
+    @property
+    def answered_by(self) -> str:
+        """Who served the upstream's model, where it tells (OpenRouter's ``provider``), else empty."""
+        ...
+
+    @property
+    def upstream_id(self) -> str:
+        """The upstream's own id of the answer; empty until it has said so."""
+        ...
+
+    @property
+    def started(self) -> bool:
+        """Whether bytes were returned by ``feed`` or ``finish``."""
+        ...
+
+    @property
+    def content_started(self) -> bool:
+        """Whether those bytes held content: before that, another target may still take over."""
+        ...
+
+    @property
+    def done(self) -> bool:
+        """Whether the upstream said that it was finished; whatever follows is ignored."""
+        ...
+
+    @property
+    def failure(self) -> GatewayError | None:
+        """What the stream failed with. The caller writes the client's error event; nothing more is to be fed."""
+        ...
 
     def read_answer(self, body: bytes) -> bytes:
         """The whole answer in the client's dialect.
