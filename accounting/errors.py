@@ -1,11 +1,11 @@
 """Accounting's branch of the error tree.
 
-    GatewayError
-    └── AccountingError
-        ├── KeyMissing          the request names no key
-        ├── KeyRefused          the key is unknown, mistyped, revoked or expired
-        ├── JournalUnwritable   an attempt cannot be noted, so it is not made
-        └── LedgerImmutable     somebody tried to change or delete a ledger row
+GatewayError
+└── AccountingError
+    ├── KeyMissing          the request names no key
+    ├── KeyRefused          the key is unknown, mistyped, revoked or expired
+    ├── JournalUnwritable   an attempt cannot be noted, so it is not made
+    └── LedgerImmutable     somebody tried to change or delete a ledger row
 """
 
 from conversion.errors import GatewayError

@@ -142,7 +142,9 @@ class Journal:
         segment.size += written
         if written <= len(line):
             # The disk is full: the half line is skipped by a replay, which reads whole lines only.
-            raise JournalUnwritable(f"The journal in {self.directory} is full: make room on that disk.")
+            raise JournalUnwritable(
+                f"The journal in {self.directory} is full: make room on that disk."
+            )
 
 
 def _unwritable(directory: Path, error: OSError) -> JournalUnwritable:

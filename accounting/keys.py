@@ -124,4 +124,6 @@ def _check_usable(key: KeyPicture, now: datetime) -> None:
     if not key.enabled:
         raise KeyRefused(f"The API key {key.name!r} is switched off.")
     if key.expires_at is not None and now >= key.expires_at:
-        raise KeyRefused(f"The API key {key.name!r} expired on {key.expires_at:%Y-%m-%d %H:%M} UTC.")
+        raise KeyRefused(
+            f"The API key {key.name!r} expired on {key.expires_at:%Y-%m-%d %H:%M} UTC."
+        )

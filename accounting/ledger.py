@@ -164,7 +164,9 @@ class Ledger:
             self._journal.close(segment, _encode(entry))
         except JournalUnwritable:
             # The row is still written from memory; only a crash in the next moments would lose its figures.
-            log.exception("an ended attempt could not be noted in the journal", extra={"id": entry.id})
+            log.exception(
+                "an ended attempt could not be noted in the journal", extra={"id": entry.id}
+            )
         self._queue.put((entry, segment))
 
     def flush(self, timeout_s: float = 5.0) -> None:
@@ -213,7 +215,9 @@ class Ledger:
             try:
                 step()
             except DatabaseError:
-                log.exception("usage records cannot be written; trying again", extra={"waiting": self.waiting})
+                log.exception(
+                    "usage records cannot be written; trying again", extra={"waiting": self.waiting}
+                )
                 connection.close()
                 if self._is_closing.wait(DATABASE_RETRY_S):
                     raise
@@ -225,12 +229,10 @@ def write_rows(entries: Iterable[Entry]) -> None:
     """Write entries as ledger rows; those whose id is there already are left as they are."""
     rows = [_row(entry) for entry in entries]
     quote = connection.ops.quote_name
-    columns = ", ".join(quote(field.column) for field in UsageRecord._meta.concrete_fields)
+    columns = ", ".join(quote(field.attname) for field in UsageRecord._meta.concrete_fields)
     marks = ", ".join(["%s"] * len(COLUMNS))
     # One statement for many rows costs a fifth of bulk_create (benchmarks/README.md). Names come from the model.
-    statement = (
-        f"INSERT INTO {quote(UsageRecord._meta.db_table)} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608
-    )
+    statement = f"INSERT INTO {quote(UsageRecord._meta.db_table)} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.executemany(statement, rows)
 
@@ -271,7 +273,9 @@ def _read_line(line: bytes, path: Path) -> Entry | None:
 def _explain_interruption(entry: Entry) -> None:
     if entry.status == UsageRecord.Status.INTERRUPTED:
         entry.error = "ProcessKilled"
-        entry.error_message = "The gateway's process ended while this attempt was running; its usage is not known."
+        entry.error_message = (
+            "The gateway's process ended while this attempt was running; its usage is not known."
+        )
 
 
 def _row(entry: Entry) -> list[Any]:

@@ -83,7 +83,9 @@ def listen() -> None:
     """Count up the version with every saved or deleted watched row."""
     for model in WATCHED:
         post_save.connect(_row_changed, sender=model, dispatch_uid=f"keys-save-{model.__name__}")
-        post_delete.connect(_row_changed, sender=model, dispatch_uid=f"keys-delete-{model.__name__}")
+        post_delete.connect(
+            _row_changed, sender=model, dispatch_uid=f"keys-delete-{model.__name__}"
+        )
 
 
 def _row_changed(**_kwargs: Any) -> None:
@@ -106,7 +108,9 @@ def build() -> KeyRing:
             "allowed_aliases",
         )
         by_digest = {
-            digest: KeyPicture(pk, name, team, project or "", enabled and team_enabled, expires_at, tuple(allowed))
+            digest: KeyPicture(
+                pk, name, team, project or "", enabled and team_enabled, expires_at, tuple(allowed)
+            )
             for digest, pk, name, team, project, enabled, team_enabled, expires_at, allowed in rows.iterator()
         }
         prices: dict[tuple[str, str], list[PriceTag]] = {}

@@ -53,7 +53,8 @@ except ValueError as error:
 PUBLIC_URL = env_text("GATEWAY_PUBLIC_URL").rstrip("/")
 IS_HTTPS = PUBLIC_URL.startswith("https://")
 ALLOWED_HOSTS = env_list(
-    "GATEWAY_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", socket.gethostname().lower()]
+    "GATEWAY_ALLOWED_HOSTS",
+    default=["localhost", "127.0.0.1", "[::1]", socket.gethostname().lower()],
 )
 if PUBLIC_URL:
     ALLOWED_HOSTS.append(PUBLIC_URL.split("://")[-1].split("/")[0].split(":")[0])
@@ -189,11 +190,9 @@ LOGGING = {
     },
 }
 
-# The first providers, read once when the database has none; rows rule after.
-FIRST_PROVIDERS = {
-    "openrouter_api_key": env_text("OPENROUTER_API_KEY"),
-    "openrouter_api_base": env_text("OPENROUTER_API_BASE", "https://openrouter.ai/api/v1"),
-    "openrouter_timeout_s": env_int("OPENROUTER_DIRECT_TIMEOUT", default=600, at_least=1),
-    "openrouter_retries": env_int("OPENROUTER_DIRECT_RETRIES", default=3),
-    "openrouter_model_format": env_text("OPENROUTER_DIRECT_MODEL_FORMAT", "{model}"),
-}
+# The first provider: read once, when the database has none; after that the rows rule.
+OPENROUTER_API_KEY = env_text("OPENROUTER_API_KEY")
+OPENROUTER_API_BASE = env_text("OPENROUTER_API_BASE", "https://openrouter.ai/api/v1")
+OPENROUTER_DIRECT_TIMEOUT_S = env_int("OPENROUTER_DIRECT_TIMEOUT", default=600, at_least=1)
+OPENROUTER_DIRECT_RETRIES = env_int("OPENROUTER_DIRECT_RETRIES", default=3)
+OPENROUTER_DIRECT_MODEL_FORMAT = env_text("OPENROUTER_DIRECT_MODEL_FORMAT", "{model}")

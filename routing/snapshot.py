@@ -21,7 +21,7 @@ from django.db.models.signals import post_delete, post_save
 
 from conversion.traits import ChatTraits
 from routing import models, providers, secrets
-from routing.errors import SnapshotUnbuilt
+from routing.errors import SecretUnreadable, SnapshotUnbuilt
 from routing.providers.kind import ProviderKind
 from routing.secrets import OpenedSecret
 
@@ -110,6 +110,7 @@ class AliasPicture:
     name: str
     description: str
     visible: bool
+    is_regex: bool
     pattern: Any
     routes: tuple[RoutePicture, ...]
 
@@ -181,8 +182,12 @@ def bump() -> None:
 def listen() -> None:
     """Count up the version with every saved or deleted row of this app."""
     for model in WATCHED:
-        post_save.connect(_row_changed, sender=model, dispatch_uid=f"snapshot-save-{model.__name__}")
-        post_delete.connect(_row_changed, sender=model, dispatch_uid=f"snapshot-delete-{model.__name__}")
+        post_save.connect(
+            _row_changed, sender=model, dispatch_uid=f"snapshot-save-{model.__name__}"
+        )
+        post_delete.connect(
+            _row_changed, sender=model, dispatch_uid=f"snapshot-delete-{model.__name__}"
+        )
 
 
 def _row_changed(**_kwargs: Any) -> None:
@@ -196,7 +201,9 @@ def build() -> Snapshot:
         warnings: list[str] = []
         pictures = {
             provider.pk: _provider_picture(provider, warnings)
-            for provider in models.Provider.objects.filter(enabled=True).prefetch_related("credentials")
+            for provider in models.Provider.objects.filter(enabled=True).prefetch_related(
+                "credentials"
+            )
         }
         targets = _targets_by_route(pictures)
         exact: dict[str, AliasPicture] = {}
@@ -207,9 +214,9 @@ def build() -> Snapshot:
                 exact[alias.name] = picture
             else:
                 patterns.append(picture)
-    # The longest pattern is the narrowest; wildcards before regular expressions, then by name, so that the
-    # order never depends on the database.
-    patterns.sort(key=lambda alias: (-len(alias.name.replace("*", "")), alias.name))
+    # A regular expression is more deliberate than a wildcard, a longer pattern narrower than a shorter one; the
+    # name decides last, so that the order never depends on the database.
+    patterns.sort(key=lambda alias: (not alias.is_regex, -len(alias.name), alias.name))
     return Snapshot(
         number=number,
         built_at=datetime.now(UTC),
@@ -228,10 +235,12 @@ def _provider_picture(row: models.Provider, warnings: list[str]) -> ProviderPict
             continue
         try:
             secret = secrets.open_sealed(credential.sealed_secret)
-        except secrets.SecretUnreadable as error:
+        except SecretUnreadable as error:
             warnings.append(f"Credential {credential}: {error.message}")
             continue
-        credentials.append(CredentialPicture(credential.pk, credential.label, secret, credential.weight))
+        credentials.append(
+            CredentialPicture(credential.pk, credential.label, secret, credential.weight)
+        )
     if row.ca_bundle_pem:
         _check_bundle(row, warnings)
     return ProviderPicture(
@@ -317,4 +326,11 @@ def _alias_picture(row: models.ModelAlias, targets: Mapping[int, list[Target]]) 
         for route in sorted(row.routes.all(), key=lambda route: (route.position, route.pk))
         if route.enabled
     )
-    return AliasPicture(row.name, row.description, row.visible, pattern, routes)
+    return AliasPicture(
+        name=row.name,
+        description=row.description,
+        visible=row.visible,
+        is_regex=row.match == models.ModelAlias.Match.REGEX,
+        pattern=pattern,
+        routes=routes,
+    )

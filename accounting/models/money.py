@@ -58,8 +58,8 @@ class UsdField(_UsdBase):
 
     @property
     def validators(self) -> list[Any]:
-        """None: the limits of the stored whole number are not those of the amount."""
-        return list(self._validators)
+        """Empty: the limits of the stored whole number are not those of the amount."""
+        return []
 
     def formfield(self, **kwargs: Any) -> Any:
         """A decimal input."""

@@ -24,18 +24,27 @@ class Price(models.Model):
     upstream_model = models.CharField(max_length=200, help_text="The model's name at the provider.")
     prompt_usd_per_mtok = _usd_per_mtok("USD per million prompt tokens.", null=False)
     completion_usd_per_mtok = _usd_per_mtok("USD per million completion tokens.", null=False)
-    cache_read_usd_per_mtok = _usd_per_mtok("USD per million tokens read from a cache. Empty: as prompt.")
+    cache_read_usd_per_mtok = _usd_per_mtok(
+        "USD per million tokens read from a cache. Empty: as prompt."
+    )
     cache_write_5m_usd_per_mtok = _usd_per_mtok(
         "USD per million tokens written to a cache for 5 minutes. Empty: as prompt."
     )
     cache_write_1h_usd_per_mtok = _usd_per_mtok(
         "USD per million tokens written to a cache for 1 hour. Empty: as for 5 minutes."
     )
-    reasoning_usd_per_mtok = _usd_per_mtok("USD per million reasoning tokens. Empty: as completion.")
-    request_usd = models.DecimalField(
-        max_digits=14, decimal_places=8, default=Decimal(0), help_text="USD per request, beside its tokens."
+    reasoning_usd_per_mtok = _usd_per_mtok(
+        "USD per million reasoning tokens. Empty: as completion."
     )
-    valid_from_at = models.DateTimeField("valid from", help_text="In force from this moment on (UTC).")
+    request_usd = models.DecimalField(
+        max_digits=14,
+        decimal_places=8,
+        default=Decimal(0),
+        help_text="USD per request, beside its tokens.",
+    )
+    valid_from_at = models.DateTimeField(
+        "valid from", help_text="In force from this moment on (UTC)."
+    )
     source = models.CharField(max_length=64, help_text="Who says so, such as openrouter or manual.")
 
     class Meta:

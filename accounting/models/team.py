@@ -7,9 +7,13 @@ class Team(models.Model):
     """Who pays: holds virtual keys, and all spend is a team's."""
 
     slug = models.SlugField(
-        max_length=64, unique=True, help_text="Short name used in usage records and commands, such as alder."
+        max_length=64,
+        unique=True,
+        help_text="Short name used in usage records and commands, such as alder.",
     )
-    name = models.CharField(max_length=100, blank=True, help_text="The name people read. Empty: the short name.")
+    name = models.CharField(
+        max_length=100, blank=True, help_text="The name people read. Empty: the short name."
+    )
     enabled = models.BooleanField(default=True, help_text="Off: all keys of the team are refused.")
     created_at = models.DateTimeField(auto_now_add=True)
 

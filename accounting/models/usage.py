@@ -34,7 +34,9 @@ class UsageRecord(models.Model):
         PRICE_BOOK = "price_book", "price book"
         UNPRICED = "unpriced", "unpriced"
 
-    id = models.CharField(max_length=40, primary_key=True, help_text="Request id and attempt number.")
+    id = models.CharField(
+        max_length=40, primary_key=True, help_text="Request id and attempt number."
+    )
     request_id = models.CharField(max_length=36, db_index=True, help_text="As sent to the client.")
     attempt = models.PositiveSmallIntegerField(help_text="1 for the request's first attempt.")
     started_at = models.DateTimeField(help_text="When the attempt was begun (UTC).")
@@ -42,40 +44,62 @@ class UsageRecord(models.Model):
         "duration (ms)", null=True, help_text="From the attempt's begin to its end. Milliseconds."
     )
     ttft_ms = models.PositiveIntegerField(
-        "TTFT (ms)", null=True, help_text="Request accepted to first content byte sent. Milliseconds."
+        "TTFT (ms)",
+        null=True,
+        help_text="Request accepted to first content byte sent. Milliseconds.",
     )
     team = models.CharField(max_length=64)
     project = models.CharField(max_length=64, blank=True)
     key_id = models.PositiveBigIntegerField("key number")
     key_name = models.CharField("key", max_length=64)
-    agent = models.CharField(max_length=128, blank=True, help_text="The client's own id of its agent, if it sends one.")
-    session = models.CharField(max_length=128, blank=True, help_text="The client's own id of its session, if it sends one.")
+    agent = models.CharField(
+        max_length=128, blank=True, help_text="The client's own id of its agent, if it sends one."
+    )
+    session = models.CharField(
+        max_length=128, blank=True, help_text="The client's own id of its session, if it sends one."
+    )
     alias = models.CharField(max_length=200, help_text="The model name the client asked for.")
     provider = models.CharField(max_length=64)
     upstream_model = models.CharField(max_length=200, help_text="The model the gateway asked for.")
-    answered_model = models.CharField(max_length=200, blank=True, help_text="The model that says it answered.")
-    upstream_id = models.CharField(max_length=128, blank=True, help_text="The provider's id of the answer.")
+    answered_model = models.CharField(
+        max_length=200, blank=True, help_text="The model that says it answered."
+    )
+    upstream_id = models.CharField(
+        max_length=128, blank=True, help_text="The provider's id of the answer."
+    )
     client_dialect = models.CharField(max_length=32)
     upstream_dialect = models.CharField(max_length=32)
     streamed = models.BooleanField()
     status = models.CharField(max_length=16, choices=Status)
-    upstream_status = models.PositiveSmallIntegerField(null=True, help_text="HTTP status of the provider's answer.")
-    error = models.CharField(max_length=64, blank=True, help_text="What happened, as the name of our error.")
+    upstream_status = models.PositiveSmallIntegerField(
+        null=True, help_text="HTTP status of the provider's answer."
+    )
+    error = models.CharField(
+        max_length=64, blank=True, help_text="What happened, as the name of our error."
+    )
     error_message = models.CharField(max_length=500, blank=True)
     finish_reason = models.CharField(max_length=16, blank=True)
-    prompt_tokens = models.PositiveIntegerField(null=True, help_text="Including cache reads and writes.")
+    prompt_tokens = models.PositiveIntegerField(
+        null=True, help_text="Including cache reads and writes."
+    )
     completion_tokens = models.PositiveIntegerField(null=True, help_text="Including reasoning.")
     cache_read_tokens = models.PositiveIntegerField(null=True)
     cache_write_tokens = models.PositiveIntegerField(null=True)
     cache_write_1h_tokens = models.PositiveIntegerField(null=True)
     reasoning_tokens = models.PositiveIntegerField(null=True)
-    tokens_estimated = models.BooleanField(default=False, help_text="The provider did not tell; counted from the text.")
+    tokens_estimated = models.BooleanField(
+        default=False, help_text="The provider did not tell; counted from the text."
+    )
     cost_usd = UsdField("cost (USD)", null=True, help_text="Empty: unpriced.")
     cost_source = models.CharField(max_length=16, choices=CostSource)
     price_id = models.PositiveBigIntegerField("price number", null=True)
     request_bytes = models.PositiveIntegerField(help_text="Size of the body sent to the provider.")
-    answer_bytes = models.PositiveIntegerField(default=0, help_text="Size of the answer sent to the client.")
-    notes = models.JSONField(default=list, blank=True, help_text="What conversion mapped or left out.")
+    answer_bytes = models.PositiveIntegerField(
+        default=0, help_text="Size of the answer sent to the client."
+    )
+    notes = models.JSONField(
+        default=list, blank=True, help_text="What conversion mapped or left out."
+    )
 
     objects = UsageQuerySet.as_manager()
 

@@ -16,7 +16,9 @@ class VirtualKey(models.Model):
     """A team's API key: only its SHA-256 is kept; the key itself is shown once, when it is made."""
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="keys")
-    name = models.CharField(max_length=64, help_text="What tells this key from the team's others, such as laptop.")
+    name = models.CharField(
+        max_length=64, help_text="What tells this key from the team's others, such as laptop."
+    )
     digest = models.CharField(max_length=64, unique=True, editable=False)
     prefix = models.CharField(max_length=16, editable=False)
     last_four = models.CharField(max_length=4, editable=False)
@@ -28,7 +30,7 @@ class VirtualKey(models.Model):
         default=list,
         blank=True,
         validators=[validate_patterns],
-        help_text='Model names this key may ask for, as a list; * stands for any text. Empty list: all.',
+        help_text="Model names this key may ask for, as a list; * stands for any text. Empty list: all.",
     )
     default_project = models.ForeignKey(
         Project,
@@ -39,7 +41,12 @@ class VirtualKey(models.Model):
         help_text="The project its usage is booked under.",
     )
     rotated_from = models.ForeignKey(
-        "self", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="rotated_to"
+        "self",
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="rotated_to",
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -65,5 +72,9 @@ class VirtualKey(models.Model):
 
     def clean(self) -> None:
         """Keep the project with its own team."""
-        if self.default_project_id and self.default_project and self.default_project.team_id != self.team_id:
+        if (
+            self.default_project_id
+            and self.default_project
+            and self.default_project.team_id != self.team_id
+        ):
             raise ValidationError({"default_project": "This project belongs to another team."})

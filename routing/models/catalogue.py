@@ -51,7 +51,9 @@ class Deployment(models.Model):
     )
     enabled = models.BooleanField(default=True, help_text="Off: routes skip it.")
     context_window_tokens = models.PositiveIntegerField(
-        null=True, blank=True, help_text="The most tokens a prompt and its answer may have together."
+        null=True,
+        blank=True,
+        help_text="The most tokens a prompt and its answer may have together.",
     )
     max_output_tokens = models.PositiveIntegerField(
         null=True,
@@ -88,7 +90,11 @@ class Deployment(models.Model):
 
     def clean(self) -> None:
         """Keep the credential with its own provider."""
-        if self.credential_id and self.credential and self.credential.provider_id != self.provider_id:
+        if (
+            self.credential_id
+            and self.credential
+            and self.credential.provider_id != self.provider_id
+        ):
             raise ValidationError({"credential": "This credential belongs to another provider."})
 
     def traits_given(self) -> dict[str, Any]:

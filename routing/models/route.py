@@ -44,7 +44,9 @@ class ModelAlias(models.Model):
             try:
                 re2.compile(self.name)
             except re2.error as error:
-                reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error.args[0]
+                reason = (
+                    error.args[0].decode() if isinstance(error.args[0], bytes) else error.args[0]
+                )
                 raise ValidationError({"name": f"Not a regular expression: {reason}"}) from error
 
 
@@ -57,7 +59,8 @@ class Route(models.Model):
 
     alias = models.ForeignKey(ModelAlias, on_delete=models.CASCADE, related_name="routes")
     position = models.PositiveSmallIntegerField(
-        default=0, help_text="Routes are looked at by rising position; the first enabled one is taken."
+        default=0,
+        help_text="Routes are looked at by rising position; the first enabled one is taken.",
     )
     strategy = models.CharField(
         max_length=16,

@@ -3,6 +3,7 @@
 Knows nothing of dialects: what the bytes mean is the converter's business.
 """
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping
 
@@ -24,6 +25,7 @@ from routing.upstream.patience import Patience
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 ERROR_BYTES_MAX = 256 * 1024
+DRAIN_S = 1.0
 USER_AGENT = "llmgateway"
 
 
@@ -59,7 +61,9 @@ class Reply:
         try:
             piece = await self._patience.wait_for(self._next_piece())
         except (aiohttp.ClientError, OSError) as error:
-            raise UpstreamDisconnected("the provider broke off the connection in the middle of its answer") from error
+            raise UpstreamDisconnected(
+                "the provider broke off the connection in the middle of its answer"
+            ) from error
         self._patience.heard()
         return piece
 
@@ -81,8 +85,26 @@ class Reply:
             pieces.append(piece)
             size += len(piece)
             if size > bytes_max:
-                raise UpstreamAnswerTooLarge(f"the provider's answer is larger than {bytes_max} bytes")
+                raise UpstreamAnswerTooLarge(
+                    f"the provider's answer is larger than {bytes_max} bytes"
+                )
         return b"".join(pieces)
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the last piece was read already."""
+        return self._response is not None and self._response.content.at_eof()
+
+    async def drain(self) -> None:
+        """Read what is left of an answer nobody needs the rest of, for a moment, then close."""
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                while await self.read():
+                    pass
+        except (TimeoutError, NetworkError):
+            pass  # the connection is then broken off instead of used again
+        finally:
+            await self.close()
 
     async def close(self) -> None:
         """Give the connection back if the answer was read to its end, else break it off. Safe to repeat."""
@@ -124,7 +146,9 @@ def write_headers(
     return headers
 
 
-async def send(pools: Pools, target: Target, *, body: bytes, stream: bool, credential: CredentialPicture | None) -> Reply:
+async def send(
+    pools: Pools, target: Target, *, body: bytes, stream: bool, credential: CredentialPicture | None
+) -> Reply:
     """The target's answer as soon as its status is known.
 
     Raises:
@@ -154,7 +178,13 @@ async def send(pools: Pools, target: Target, *, body: bytes, stream: bool, crede
         if isinstance(error, (aiohttp.ClientError, OSError)):
             raise _network_error(error, provider) from error
         raise
-    return Reply(status=response.status, headers=response.headers, patience=patience, response=response, pool=pool)
+    return Reply(
+        status=response.status,
+        headers=response.headers,
+        patience=patience,
+        response=response,
+        pool=pool,
+    )
 
 
 def _network_error(error: Exception, provider: ProviderPicture) -> NetworkError:

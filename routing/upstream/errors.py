@@ -1,16 +1,16 @@
 """The network's branch of the error tree: what went wrong before, or instead of, an answer.
 
-    GatewayError
-    └── NetworkError
-        ├── UpstreamUnreachable         refused, no such host, no route
-        ├── UpstreamTlsFailed           the server's certificate or the handshake
-        ├── UpstreamDisconnected        the connection broke before the answer was complete
-        ├── UpstreamAnswerTooLarge      more bytes than an answer may have
-        └── UpstreamTimeout
-            ├── ConnectTimeout          no connection within connect_s
-            ├── FirstByteTimeout        no byte of the answer within first_byte_s
-            ├── IdleTimeout             silence of idle_s between two pieces
-            └── TotalTimeout            not finished within total_s
+GatewayError
+└── NetworkError
+    ├── UpstreamUnreachable         refused, no such host, no route
+    ├── UpstreamTlsFailed           the server's certificate or the handshake
+    ├── UpstreamDisconnected        the connection broke before the answer was complete
+    ├── UpstreamAnswerTooLarge      more bytes than an answer may have
+    └── UpstreamTimeout
+        ├── ConnectTimeout          no connection within connect_s
+        ├── FirstByteTimeout        no byte of the answer within first_byte_s
+        ├── IdleTimeout             silence of idle_s between two pieces
+        └── TotalTimeout            not finished within total_s
 """
 
 from conversion.errors import GatewayError

@@ -21,7 +21,16 @@ T = TypeVar("T")
 class Patience:
     """Wraps each wait of one attempt: ``await patience.wait_for(read())``."""
 
-    __slots__ = ("_began_at", "_fired", "_heard", "_limits", "_loop", "_silent_since", "_timer", "_waiter")
+    __slots__ = (
+        "_began_at",
+        "_fired",
+        "_heard",
+        "_limits",
+        "_loop",
+        "_silent_since",
+        "_timer",
+        "_waiter",
+    )
 
     def __init__(self, limits: Timeouts) -> None:
         self._loop = asyncio.get_running_loop()

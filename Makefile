@@ -1,0 +1,68 @@
+# make run   everything up to a running gateway with a demo model; PORT=9000 to listen elsewhere
+# make test  every check and test, cheapest first
+# make setup only the virtual environment
+
+HOST ?= 127.0.0.1
+PORT ?= 8000
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+UV_VERSION := 0.13.8
+BIN := .venv/bin
+MANAGE := $(BIN)/python manage.py
+
+.PHONY: run setup setup-dev check test fast lock bench clean
+.DEFAULT_GOAL := run
+
+run: setup
+	@$(MANAGE) first_run --host $(HOST) --port $(PORT)
+	@exec $(MANAGE) serve --host $(HOST) --port $(PORT)
+
+setup: .venv/installed
+setup-dev: .venv/installed-dev
+
+# uv installs the locked files in seconds; where it cannot be had, pip does the same more slowly.
+.venv/installed: requirements.lock
+	@test -x $(BIN)/python || { echo "Making the virtual environment with $(PYTHON) …"; $(PYTHON) -m venv .venv; }
+	@echo "Installing the locked dependencies …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) 2>/dev/null || true
+	@if test -x $(BIN)/uv; then VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes -r $<; \
+	 else $(BIN)/pip install --quiet --require-hashes -r $<; fi
+	@touch $@
+
+.venv/installed-dev: requirements-dev.lock .venv/installed
+	@echo "Installing what the checks and tests need …"
+	@if test -x $(BIN)/uv; then VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes -r $<; \
+	 else $(BIN)/pip install --quiet --require-hashes -r $<; fi
+	@touch $@
+
+# Cheapest first: format, lint, imports, types, templates, Django's own checks.
+check: setup-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/djade --check $$(git ls-files 'templates/*.html' '*/templates/*.html')
+	$(BIN)/djlint --lint --quiet templates
+	git ls-files '*.py' ':!*/migrations/*' | xargs $(BIN)/django-upgrade --target-version 5.2 --check
+	GATEWAY_DATA_DIR=$$(mktemp -d) GATEWAY_PUBLIC_URL=https://gateway.example \
+	  $(MANAGE) check --deploy --fail-level WARNING
+	GATEWAY_DATA_DIR=$$(mktemp -d) $(MANAGE) makemigrations --check --dry-run
+
+test: check
+	$(BIN)/coverage erase
+	$(BIN)/python -m pytest --cov --cov-report= --cov-config=pyproject.toml -n $${TEST_WORKERS:-2} --dist loadgroup
+	$(BIN)/coverage report --fail-under=95
+	$(BIN)/coverage report --include='conversion/*,accounting/pricing.py' --fail-under=100
+
+fast: setup-dev
+	$(BIN)/python -m pytest -q -x -m "not processes"
+
+# Whole dependency tree with hashes, from the ranges in pyproject.toml.
+lock:
+	$(BIN)/uv pip compile pyproject.toml --generate-hashes --python-version 3.11 --universal --upgrade --quiet --no-header -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --python-version 3.11 --universal --quiet --no-header -c requirements.lock -o requirements-dev.lock
+
+bench: setup-dev
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -1,0 +1,85 @@
+"""Django responses of the hot path, and the headers that all of them carry."""
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Protocol
+
+from django.http import HttpResponse, StreamingHttpResponse
+
+from conversion.dialects import Dialect
+from conversion.errors import GatewayError
+from llmgateway.errors import error_headers, row_for, write_error
+from llmgateway.wire import RawHeaders
+
+STREAM_HEADERS = {
+    "content-type": "text/event-stream; charset=utf-8",
+    # A proxy that holds events back makes a stream look frozen.
+    "cache-control": "no-cache",
+    "x-accel-buffering": "no",
+}
+
+
+class Parts(Protocol):
+    """A stream that can be pumped once, and must be closed."""
+
+    def pump(self) -> AsyncGenerator[bytes, None]:
+        """The pieces of the body."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what the stream holds; safe to repeat."""
+        ...
+
+
+class EventStream(StreamingHttpResponse):
+    """A streamed answer. The lean handler reads ``pieces``, past Django's own wrapping of each."""
+
+    def __init__(self, parts: Parts, headers: Mapping[str, str]) -> None:
+        self.parts = parts
+        self.pieces = parts.pump()
+        super().__init__(self.pieces, headers={**STREAM_HEADERS, **headers})
+
+
+class OnePart:
+    """A stream of a single piece: what is left to say when a stream that was begun early has failed."""
+
+    def __init__(self, piece: bytes) -> None:
+        self._piece = piece
+
+    async def pump(self) -> AsyncGenerator[bytes, None]:
+        """The piece."""
+        yield self._piece
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def id_headers(request_id: str) -> dict[str, str]:
+    """Our id of the request, under the names that both vendors' SDKs read."""
+    return {"request-id": request_id, "x-request-id": request_id}
+
+
+def whole_answer(body: bytes, headers: Mapping[str, str]) -> HttpResponse:
+    """A JSON answer in one piece."""
+    return HttpResponse(body, content_type="application/json", headers=dict(headers))
+
+
+def error_answer(
+    error: GatewayError,
+    dialect: Dialect,
+    *,
+    request_id: str,
+    headers: Mapping[str, str] | None = None,
+) -> HttpResponse:
+    """The error in the client's dialect, with its status and the advice on asking again."""
+    return HttpResponse(
+        write_error(error, dialect, request_id=request_id),
+        content_type="application/json",
+        status=row_for(error, dialect).status,
+        headers={**id_headers(request_id), **(headers or {}), **error_headers(error)},
+    )
+
+
+def early_headers(request_id: str) -> RawHeaders:
+    """The headers of a stream that must begin before it is known who will answer."""
+    headers = {**STREAM_HEADERS, **id_headers(request_id)}
+    return [(name.encode(), value.encode()) for name, value in headers.items()]

@@ -1,0 +1,61 @@
+"""The ASGI application: the hot path through the lean handler, pages through Django's own."""
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmgateway.settings")
+
+from django.core.asgi import get_asgi_application
+
+pages = get_asgi_application()
+
+# What follows needs the apps to be loaded.
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.conf import settings
+
+from llmgateway import current
+from llmgateway.lean_handler import LeanHandler, Receive, Scope
+from llmgateway.wire import Send
+
+HOT_PREFIXES = ("/v1/", "/health/")
+
+hot = LeanHandler(
+    "llmgateway.hot_urls",
+    body_bytes_max=settings.BODY_BYTES_MAX,
+    body_read_timeout_s=settings.BODY_READ_TIMEOUT_S,
+)
+
+
+async def http(scope: Scope, receive: Receive, send: Send) -> None:
+    """One HTTP request, hot or page."""
+    handler: Callable[..., Awaitable[None]] = (
+        hot if scope["path"].startswith(HOT_PREFIXES) else pages
+    )
+    await handler(scope, receive, send)
+
+
+others = ProtocolTypeRouter({"http": http, "websocket": URLRouter([])})
+
+
+async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """What an ASGI server calls."""
+    if scope["type"] == "http":
+        await http(scope, receive, send)
+    elif scope["type"] == "lifespan":
+        await lifespan(receive, send)
+    else:
+        await others(scope, receive, send)
+
+
+async def lifespan(receive: Receive, send: Send) -> None:
+    """Start before the first request, stop after the last."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await current.runtime()
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await current.stop()
+            await send({"type": "lifespan.shutdown.complete"})
+            return

@@ -1,0 +1,205 @@
+"""One attempt: from the translated request to the booked record. One object for each; nothing is shared."""
+
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from conversion.pairs import make_converter
+
+from accounting.journal import Segment
+from accounting.ledger import Entry, Ledger
+from accounting.models import UsageRecord
+from accounting.snapshot import KeyPicture
+from conversion.call import Call
+from conversion.dialects import Converter
+from conversion.errors import GatewayError, UpstreamError, UpstreamInvalid
+from llmgateway.exchange import ClientRequest
+from routing.snapshot import Target
+from routing.upstream.attempt import ERROR_BYTES_MAX, Reply, choose_credential, send
+from routing.upstream.client import Pools
+
+Status = UsageRecord.Status
+RETRY_AFTER_S_MAX = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What all attempts of one request have in common. ``alias`` is the name the client asked for."""
+
+    ask: ClientRequest
+    call: Call
+    key: KeyPicture
+
+
+class Attempt:
+    """One upstream call and its record. ``settle`` must be called once it was begun, however it ends."""
+
+    __slots__ = (
+        "_began_s",
+        "_ledger",
+        "_segment",
+        "asked",
+        "converter",
+        "entry",
+        "reply",
+        "target",
+    )
+
+    def __init__(self, asked: Asked, target: Target, ledger: Ledger) -> None:
+        """Translate the request for the target.
+
+        Raises:
+            RequestInvalid: the request is broken, or the target cannot take it.
+        """
+        ask, call = asked.ask, asked.call
+        self.asked = asked
+        self.target = target
+        self.converter: Converter = make_converter(
+            call,
+            target.provider.kind.dialect,
+            target.traits,
+            message_id=f"msg_{ask.id.removeprefix('req_')}",
+        )
+        self.reply: Reply | None = None
+        self.entry: Entry | None = None
+        self._segment: Segment | None = None
+        self._ledger = ledger
+        self._began_s = 0.0
+
+    async def begin(self, pools: Pools, *, number: int, dice: random.Random) -> Reply:
+        """Note the attempt in the journal, send it, and return the answer that has begun.
+
+        Raises:
+            JournalUnwritable: nothing was sent.
+            NetworkError: nobody answered.
+            GatewayError: the upstream answered with an error.
+        """
+        self._began_s = time.monotonic()
+        self.entry = self._new_entry(number)
+        self._segment = self._ledger.open_entry(self.entry)
+        provider = self.target.provider
+        credential = choose_credential(self.target, dice=dice)
+        reply = self.reply = await send(
+            pools,
+            self.target,
+            body=self.converter.request,
+            stream=self.asked.call.stream,
+            credential=credential,
+        )
+        self.entry.upstream_status = reply.status
+        if provider.kind.id_header:
+            self.entry.upstream_id = reply.headers.get(provider.kind.id_header, "")
+        if reply.status >= 300:
+            raise provider.kind.read_error(
+                reply.status,
+                await reply.read_all(bytes_max=ERROR_BYTES_MAX),
+                read_retry_after(reply.headers, now=datetime.now(UTC)),
+            )
+        return reply
+
+    async def whole_answer(self, reply: Reply) -> bytes:
+        """The client's whole answer.
+
+        Raises:
+            GatewayError: the answer broke off, or is none.
+        """
+        return self.converter.read_answer(await reply.read_all())
+
+    async def first_events(self, reply: Reply) -> bytes:
+        """The client's events up to the first that holds content; until then a failure can still be told as one.
+
+        Raises:
+            GatewayError: the stream failed before it held content.
+        """
+        converter = self.converter
+        content_type = reply.headers.get("content-type", "")
+        if "json" in content_type:
+            # A 200 with an error inside says so here; a whole answer where a stream was asked for is none.
+            converter.read_answer(await reply.read_all())
+            raise UpstreamInvalid(
+                "the provider answered in one piece although a stream was asked for"
+            )
+        events: list[bytes] = []
+        while not (converter.content_started or converter.done):
+            piece = await reply.read()
+            events.append(converter.feed(piece) if piece else converter.finish())
+            if converter.failure is not None:
+                raise converter.failure
+            if not piece:
+                break
+        return b"".join(events)
+
+    def settle(
+        self,
+        status: str,
+        *,
+        error: GatewayError | None = None,
+        ttft_ms: int | None = None,
+        answer_bytes: int = 0,
+    ) -> None:
+        """Book the attempt; without effect when it was never noted, or is booked already."""
+        entry, segment = self.entry, self._segment
+        if entry is None or segment is None:
+            return
+        self._segment = None
+        converter = self.converter
+        entry.status = status
+        entry.duration_ms = round((time.monotonic() - self._began_s) * 1000)
+        entry.ttft_ms = ttft_ms
+        entry.answer_bytes = answer_bytes
+        entry.answered_model = converter.answered_model
+        entry.upstream_id = converter.upstream_id or entry.upstream_id
+        entry.finish_reason = converter.finish_reason or ""
+        entry.notes = [[note.kind, note.path, note.why] for note in converter.report.notes]
+        if error is not None:
+            entry.error = type(error).__name__
+            entry.error_message = error.message[:500]
+            if isinstance(error, UpstreamError) and error.upstream_status:
+                entry.upstream_status = error.upstream_status
+        self._ledger.settle(entry, segment, converter.usage)
+
+    def _new_entry(self, number: int) -> Entry:
+        ask, call, key, target = self.asked.ask, self.asked.call, self.asked.key, self.target
+        return Entry(
+            id=f"{ask.id.removeprefix('req_')}-{number}",
+            request_id=ask.id,
+            attempt=number,
+            started_at=datetime.now(UTC),
+            team=key.team,
+            project=key.project,
+            key_id=key.pk,
+            key_name=key.name,
+            alias=call.alias,
+            provider=target.provider.slug,
+            upstream_model=target.upstream_model,
+            client_dialect=ask.dialect.value,
+            upstream_dialect=target.provider.kind.dialect.value,
+            streamed=call.stream,
+            request_bytes=len(self.converter.request),
+            agent=ask.agent,
+            session=ask.session,
+        )
+
+
+def read_retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:
+    """Seconds to wait as the headers say: ``retry-after-ms``, ``retry-after`` in seconds or as a date; else None."""
+    milliseconds = headers.get("retry-after-ms", "")
+    seconds = headers.get("retry-after", "").strip()
+    try:
+        if milliseconds:
+            wait_s = float(milliseconds) / 1000
+        elif seconds and not seconds[0].isalpha():
+            wait_s = float(seconds)
+        elif seconds:
+            moment = parsedate_to_datetime(seconds)
+            wait_s = (
+                (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now
+            ).total_seconds()
+        else:
+            return None
+    except ValueError:
+        return None
+    return wait_s if 0 <= wait_s <= RETRY_AFTER_S_MAX else None

@@ -1,0 +1,40 @@
+"""The values that walk through a request's story: what the client asked, and what it gets."""
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from conversion.dialects import Dialect
+
+SESSION_HEADER = "x-claude-code-session-id"
+AGENT_HEADERS = ("x-llmgateway-agent", "x-claude-code-agent-id")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRequest:
+    """One request as it came in. Header names are in lower case; ``accepted_s`` is a monotonic time in seconds."""
+
+    id: str
+    dialect: Dialect
+    body: bytes
+    headers: Mapping[str, str]
+    secrets: tuple[str, ...] = field(repr=False)
+    accepted_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    accepted_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def agent(self) -> str:
+        """The client's own id of its agent; empty when it sends none."""
+        return next((self.headers[name] for name in AGENT_HEADERS if self.headers.get(name)), "")
+
+    @property
+    def session(self) -> str:
+        """The client's own id of its session; empty when it sends none."""
+        return self.headers.get(SESSION_HEADER, "")
+
+
+def new_request_id() -> str:
+    """A fresh id that sorts by time: ``req_`` + 12 hexadecimal digits of milliseconds + 16 of chance."""
+    return f"req_{time.time_ns() // 1_000_000:012x}{os.urandom(8).hex()}"

@@ -1,0 +1,16 @@
+"""The addresses of the hot path, served by lean_handler.py."""
+
+from django.urls import path, re_path
+
+from conversion.dialects import Dialect
+from llmgateway import views
+
+urlpatterns = [
+    path("v1/messages", views.answering(Dialect.ANTHROPIC_MESSAGES)),
+    path("v1/chat/completions", views.answering(Dialect.OPENAI_CHAT)),
+    path("v1/models", views.models),
+    path("v1/models/<path:model_id>", views.models),
+    path("health/live", views.live),
+    path("health/ready", views.ready),
+    re_path(r"^(?:v1|health)(?:/.*)?$", views.unknown),
+]

@@ -1,0 +1,63 @@
+"""YAML with line numbers, so that every complaint about a file can say where."""
+
+from typing import Any
+
+import yaml
+
+
+class Lined(dict[str, Any]):
+    """A mapping that knows the line it begins at, and that of each of its keys; lines count from 1."""
+
+    line: int = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: dict[str, int] = {}
+
+    def line_of(self, key: str) -> int:
+        """The key's line, or the mapping's own for a key it does not have."""
+        return self.lines.get(key, self.line)
+
+
+class BadYaml(Exception):
+    """The text is no YAML; ``line`` counts from 1."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
+        self.line = line
+        self.message = message
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader with our mappings."""
+
+
+def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> Lined:
+    mapping = Lined()
+    mapping.line = node.start_mark.line + 1
+    for key_node, value_node in node.value:
+        key = str(loader.construct_object(key_node, deep=True))
+        line = key_node.start_mark.line + 1
+        if key in mapping:
+            raise BadYaml(line, f"{key!r} stands here twice")
+        mapping[key] = loader.construct_object(value_node, deep=True)
+        mapping.lines[key] = line
+    return mapping
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_mapping)
+
+
+def load(text: str) -> Any:
+    """What the text says.
+
+    Raises:
+        BadYaml: it is no YAML, or says a key twice.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506  (a subclass of the safe loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise BadYaml(mark.line + 1 if mark else 1, error.problem or "not valid YAML") from error
+    except yaml.YAMLError as error:
+        raise BadYaml(1, f"not valid YAML: {error}") from error

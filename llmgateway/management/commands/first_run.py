@@ -1,0 +1,114 @@
+"""Prepares an empty installation so that a first request can be made, and prints how; safe to repeat."""
+
+import argparse
+import secrets
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+from accounting import keys
+from accounting.models import Team, VirtualKey
+from llmgateway.beginnings import add_demo, add_first_providers
+
+ADMIN_NAME = "admin"
+TEAM_SLUG = "demo"
+KEY_NAME = "first"
+
+
+class Command(BaseCommand):
+    """Each step looks first whether its result is there already."""
+
+    help = "Migrate, add a demo provider, a team, a key and an administrator, collect static files; print what to do."
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int, default=8000)
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        call_command("migrate", verbosity=0, interactive=False)
+        call_command("collectstatic", verbosity=0, interactive=False)
+        add_first_providers()
+        add_demo()
+        url = settings.PUBLIC_URL or f"http://{options['host']}:{options['port']}"
+        self.stdout.write(lines_to_copy(url, key=first_key(), login=admin_login()))
+
+
+def secrets_dir() -> Path:
+    """Where the first key and password are kept, readable by the gateway's own user only."""
+    return Path(settings.DATA_DIR) / "secrets"
+
+
+def keep_secret(name: str, secret: str) -> None:
+    """Write a secret to a file of its own."""
+    path = secrets_dir() / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text(secret + "\n", encoding="utf-8")
+
+
+def kept_secret(name: str) -> str:
+    """The secret as it was written; empty when there is none."""
+    path = secrets_dir() / name
+    return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+
+
+def first_key() -> str:
+    """The demo team's key: made once, kept in a file so that it can be printed again."""
+    team, _made = Team.objects.get_or_create(slug=TEAM_SLUG, defaults={"name": "Demo team"})
+    kept = kept_secret("first_key")
+    row = VirtualKey.objects.filter(team=team, name=KEY_NAME).first()
+    if row is not None and kept and row.digest == keys.digest_of(kept):
+        return kept
+    if row is not None:  # it was replaced by hand: what it is now only its owner knows
+        return ""
+    minted = keys.mint(team, KEY_NAME)
+    keep_secret("first_key", minted.secret)
+    return minted.secret
+
+
+def admin_login() -> str:
+    """The administrator's name and password as a line to print."""
+    users = get_user_model()
+    kept = kept_secret("admin_password")
+    if not users.objects.filter(is_superuser=True).exists():
+        kept = secrets.token_urlsafe(12)
+        keep_secret("admin_password", kept)
+        users.objects.create_superuser(ADMIN_NAME, password=kept)
+    user = users.objects.filter(username=ADMIN_NAME).first()
+    if user is not None and kept and user.check_password(kept):
+        return f"{ADMIN_NAME} / {kept}"
+    return "with the name and password you chose"
+
+
+def lines_to_copy(url: str, *, key: str, login: str) -> str:
+    """What a new user needs, ready to be copied."""
+    key = key or "YOUR-KEY"
+    return f"""
+llmgateway  {url}
+admin       {url}/admin/   log in: {login}
+usage       {url}/usage/
+
+First request (the demo model inside the gateway answers; no account is needed):
+
+  curl -N {url}/v1/messages -H "x-api-key: {key}" -H "content-type: application/json" \\
+    -d '{{"model": "demo", "max_tokens": 500, "stream": true, "messages": [{{"role": "user", "content": "Hello"}}]}}'
+
+Claude Code:
+
+  ANTHROPIC_BASE_URL={url} ANTHROPIC_AUTH_TOKEN={key} claude --model demo
+
+Anthropic SDK (pip install anthropic):
+
+  python -c 'import anthropic; c = anthropic.Anthropic(base_url="{url}", api_key="{key}"); print(c.messages.create(model="demo", max_tokens=500, messages=[{{"role": "user", "content": "Hello"}}]).content[0].text)'
+
+OpenAI SDK (pip install openai):
+
+  python -c 'import openai; c = openai.OpenAI(base_url="{url}/v1", api_key="{key}"); print(c.chat.completions.create(model="demo", messages=[{{"role": "user", "content": "Hello"}}]).choices[0].message.content)'
+
+Add a real provider in the admin: Providers, then Model aliases. Ctrl-C stops the gateway.
+"""

@@ -1,0 +1,171 @@
+"""THE STORY: what happens to one request, top to bottom.
+
+    authenticate -> read -> plan -> for each target: translate, note, send -> relay -> settle
+
+No database is asked between the first step and the last: configuration comes from the snapshots, records go
+through the journal.
+"""
+
+import asyncio
+import itertools
+import logging
+import random
+import time
+
+from django.http.response import HttpResponseBase
+
+from accounting import keys
+from accounting.snapshot import KeyPicture
+from conversion.call import Call, read_call
+from conversion.errors import GatewayError, UpstreamError
+from conversion.sse import PING
+from llmgateway.answers import EventStream, early_headers, id_headers, whole_answer
+from llmgateway.attempt import Asked, Attempt, Status
+from llmgateway.exchange import ClientRequest
+from llmgateway.failures import FailedAttempt, FallbackExhausted
+from llmgateway.relay import Relay
+from llmgateway.runtime import Runtime
+from llmgateway.wire import Wire
+from routing import planning, snapshot
+from routing.errors import ModelUnknown
+from routing.planning import Plan
+from routing.snapshot import RetryPolicy
+from routing.upstream.errors import NetworkError
+
+log = logging.getLogger(__name__)
+
+
+async def serve(ask: ClientRequest, wire: Wire, runtime: Runtime) -> HttpResponseBase:
+    """Answer one client request, or raise the GatewayError that says why not.
+
+    Once the first byte of content has left, nothing is raised: the stream ends with an error event in the
+    client's dialect. However it ends, every attempt gets its usage record.
+    """
+    key = keys.authenticate(ask.secrets, now=ask.accepted_at)  # who asks
+    call = read_call(ask.dialect, ask.body)  # what they ask
+    plan = plan_for(key, call, dice=runtime.dice)  # where it may go
+    if call.stream:
+        wire.keep_alive(
+            PING[ask.dialect], after_s=runtime.ping_after_s, headers=early_headers(ask.id)
+        )
+    return await first_answer(plan, Asked(ask, call, key), wire, runtime)
+
+
+def plan_for(key: KeyPicture, call: Call, *, dice: random.Random) -> Plan:
+    """The targets that may answer this key's call.
+
+    Raises:
+        ModelUnknown: no alias matches, or the key may not ask for it; the client is told the same.
+    """
+    plan = planning.make_plan(snapshot.current(), call.alias, dice=dice)
+    if not key.may_ask_for(call.alias):
+        raise ModelUnknown(
+            f"The model {call.alias!r} is not open to the API key {key.name!r}. GET /v1/models lists what is."
+        )
+    return plan
+
+
+async def first_answer(plan: Plan, asked: Asked, wire: Wire, runtime: Runtime) -> HttpResponseBase:
+    """The first answer that any target gives: targets in order, each repeated as its provider's policy says.
+
+    Raises:
+        FallbackExhausted: none did.
+    """
+    failures: list[FailedAttempt] = []
+    for target in plan.targets:
+        for repeat in itertools.count():
+            try:
+                attempt = Attempt(asked, target, runtime.ledger)
+                return await answer_of(attempt, wire, runtime, number=len(failures) + 1)
+            except GatewayError as error:
+                failures.append(FailedAttempt(target.provider.slug, target.upstream_model, error))
+            waited_s = time.monotonic() - asked.ask.accepted_s
+            wait_s = wait_before_repeat(
+                target.provider.retries, failures[-1].error, repeat, runtime.dice
+            )
+            if wait_s is None or waited_s + wait_s >= target.provider.timeouts.total_s:
+                break
+            await asyncio.sleep(wait_s)
+        if not failures[-1].error.may_fall_back:
+            break
+    raise FallbackExhausted(failures)
+
+
+async def answer_of(
+    attempt: Attempt, wire: Wire, runtime: Runtime, *, number: int
+) -> HttpResponseBase:
+    """The answer of one attempt; a stream is handed out once it has content.
+
+    Raises:
+        GatewayError: the attempt failed; it is booked already.
+    """
+    handed_out = False
+    status, error = Status.INTERRUPTED, None
+    try:
+        reply = await attempt.begin(runtime.pools, number=number, dice=runtime.dice)
+        headers = answer_headers(attempt, number)
+        if attempt.asked.call.stream:
+            relay = Relay(attempt, reply, first=await attempt.first_events(reply), wire=wire)
+            handed_out = True
+            return EventStream(relay, headers)
+        body = await attempt.whole_answer(reply)
+        status = Status.SUCCEEDED
+        attempt.settle(status.value, answer_bytes=len(body))
+        return whole_answer(body, {**headers, **cost_header(attempt)})
+    except asyncio.CancelledError:
+        status = Status.CLIENT_CLOSED if wire.client_is_gone else Status.INTERRUPTED
+        raise
+    except GatewayError as failure:
+        status, error = Status.FAILED, failure
+        raise
+    finally:
+        if not handed_out:
+            attempt.settle(status.value, error=error)
+            if attempt.reply is not None:
+                await attempt.reply.close()
+
+
+def wait_before_repeat(
+    policy: RetryPolicy, error: GatewayError, repeat: int, dice: random.Random
+) -> float | None:
+    """Seconds to wait before the same target is asked again; None when it is not.
+
+    Exponential with full jitter over the upper half, so that clients that failed together do not come back
+    together. A Retry-After beyond the policy's longest wait is left to the client to obey.
+    """
+    if repeat >= policy.retries_max or not error.may_retry:
+        return None
+    if isinstance(error, NetworkError) and not policy.network_errors:
+        return None
+    if isinstance(error, UpstreamError) and error.upstream_status not in policy.statuses:
+        return None
+    if error.retry_after_s is not None:
+        return error.retry_after_s if error.retry_after_s <= policy.backoff_max_s else None
+    ceiling_s = min(policy.backoff_max_s, policy.backoff_s * 2.0**repeat)
+    return ceiling_s * (0.5 + 0.5 * dice.random())
+
+
+def answer_headers(attempt: Attempt, number: int) -> dict[str, str]:
+    """The headers that say who answered, and what conversion left out."""
+    target = attempt.target
+    headers = {
+        **id_headers(attempt.asked.ask.id),
+        "x-llmgateway-provider": target.provider.slug,
+        "x-llmgateway-model": header_text(target.upstream_model),
+        "x-llmgateway-attempts": str(number),
+    }
+    dropped = attempt.converter.report.dropped_paths
+    if dropped:
+        headers["x-llmgateway-dropped"] = header_text(", ".join(dropped))
+    return headers
+
+
+def cost_header(attempt: Attempt) -> dict[str, str]:
+    """What the attempt cost, as plain digits; nothing when that is not known."""
+    cost_usd = attempt.entry.cost_usd if attempt.entry else None
+    return {} if cost_usd is None else {"x-llmgateway-cost-usd": f"{cost_usd:f}"}
+
+
+def header_text(text: str) -> str:
+    """The text as it may stand in a header: visible ASCII only, not longer than a proxy takes."""
+    return "".join(char if " " <= char <= "~" else "?" for char in text)[:1000]

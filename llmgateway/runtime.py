@@ -1,0 +1,135 @@
+"""What one serving process holds: the connection pools, the ledger, and the watch over the configuration.
+
+A thread of its own looks at the two version numbers several times a second, and builds new pictures there, so
+that neither the look nor the building holds up a request.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
+from pathlib import Path
+
+from django.db import DatabaseError, connection
+
+from accounting import snapshot as keys_snapshot
+from accounting.ledger import Ledger, replay
+from llmgateway.tasks import spawn
+from routing import snapshot as routing_snapshot
+from routing.upstream.client import Pools
+
+log = logging.getLogger(__name__)
+
+WATCH_EVERY_S = 0.25
+REPLAY_EVERY_S = 60.0
+
+
+class State(StrEnum):
+    """Where in its life the process is."""
+
+    NEW = "new"
+    SERVING = "serving"
+    STOPPING = "stopping"
+
+
+class Runtime:
+    """One for each event loop that serves."""
+
+    def __init__(self, journal_dir: Path, *, ping_after_s: float = 15.0) -> None:
+        self.pools = Pools()
+        self.ledger = Ledger(journal_dir)
+        self.dice = random.Random()  # noqa: S311  (spreads load and waits; no secret)
+        self.ping_after_s = ping_after_s
+        self.state = State.NEW
+        self.watch_failure = ""
+        self._journal_dir = journal_dir
+        self._starting = asyncio.Lock()
+        self._watch: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot")
+
+    async def start(self) -> None:
+        """Build the first pictures and begin to watch, write and serve; a second call has no effect."""
+        async with self._starting:
+            if self.state is State.SERVING:
+                return
+            await self.refresh()
+            self.ledger.start()
+            self._watch = spawn(self._watch_forever(), name="snapshot watch")
+            self.state = State.SERVING
+
+    async def stop(self) -> None:
+        """Let go of everything, once no request is under way; what is settled is written first."""
+        self.state = State.STOPPING
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self.ledger.close)
+        await loop.run_in_executor(self._thread, connection.close)
+        self._thread.shutdown(wait=False)
+        await self.pools.close()
+
+    async def refresh(self) -> None:
+        """Put the newest configuration in force, if it has changed."""
+        loop = asyncio.get_running_loop()
+        changed = await loop.run_in_executor(self._thread, refresh_pictures)
+        if changed:
+            held = routing_snapshot.in_force()
+            if held is not None:
+                await self.pools.retire_except(list(held.providers.values()))
+
+    async def _watch_forever(self) -> None:
+        loop = asyncio.get_running_loop()
+        replayed_at = loop.time()
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            try:
+                await self.refresh()
+                if loop.time() - replayed_at >= REPLAY_EVERY_S:
+                    replayed_at = loop.time()
+                    await loop.run_in_executor(self._thread, replay, self._journal_dir)
+                self.watch_failure = ""
+            except DatabaseError as error:
+                if not self.watch_failure:
+                    log.exception("the configuration cannot be read; the picture in force stays")
+                self.watch_failure = type(error).__name__
+                await loop.run_in_executor(self._thread, connection.close)
+
+
+_refreshing = threading.Lock()
+
+
+def refresh_pictures() -> bool:
+    """Put pictures of changed rows in force; True when routing's was swapped. Blocks; for a thread.
+
+    A routing picture that cannot be built leaves the old one in force, with the reason beside it.
+    """
+    with _refreshing:
+        if keys_snapshot.version() != keys_snapshot.current().number:
+            keys_snapshot.put_in_force(keys_snapshot.build())
+        held = routing_snapshot.in_force()
+        number = routing_snapshot.version()
+        if held is not None and number in (held.number, _Refused.number):
+            return False
+        try:
+            routing_snapshot.put_in_force(routing_snapshot.build())
+        except DatabaseError:
+            raise
+        except Exception as error:
+            _Refused.number = number
+            reason = f"{type(error).__name__}: {error}"
+            routing_snapshot.refuse(reason)
+            log.exception("the new routing configuration cannot be put in force; the old one stays")
+            return False
+        _Refused.number = -1
+        return True
+
+
+class _Refused:
+    """The version whose picture could not be built, so that it is not built again four times a second."""
+
+    number = -1

@@ -1,0 +1,114 @@
+"""HTTP in, HTTP out for the hot path; no decisions."""
+
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from conversion.dialects import Dialect
+from conversion.errors import GatewayError
+from conversion.sse import write_error_event
+from llmgateway import catalogue, health, pipeline
+from llmgateway.answers import EventStream, OnePart, error_answer, id_headers, whole_answer
+from llmgateway.auth import find_secrets
+from llmgateway.current import runtime
+from llmgateway.errors import MethodNotAllowed, PathUnknown, row_for
+from llmgateway.exchange import ClientRequest
+from llmgateway.lean_handler import HotRequest, dialect_of
+
+log = logging.getLogger("llmgateway.requests")
+
+View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]
+
+
+def answering(dialect: Dialect) -> View:
+    """The view that answers calls in a dialect."""
+
+    async def view(request: HttpRequest) -> HttpResponseBase:
+        hot = cast("HotRequest", request)
+        ask = read_request(hot, dialect)
+        try:
+            if request.method != "POST":
+                raise MethodNotAllowed(f"{request.path_info} takes POST, not {request.method}.")
+            response = await pipeline.serve(ask, hot.wire, await runtime())
+        except GatewayError as error:
+            response = failed(error, ask, hot)
+        _log_request(ask, response)
+        return response
+
+    return view
+
+
+def read_request(request: HotRequest, dialect: Dialect) -> ClientRequest:
+    """The values that the story needs of an HTTP request."""
+    headers = {
+        name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]
+    }
+    return ClientRequest(
+        id=request.gateway_id,
+        dialect=dialect,
+        body=request.body,
+        headers=headers,
+        secrets=find_secrets(headers),
+    )
+
+
+def failed(error: GatewayError, ask: ClientRequest, request: HotRequest) -> HttpResponseBase:
+    """The error as an answer; as the only event of a stream that pings had to begin already."""
+    log.info("request failed", extra={"request_id": ask.id, "error": type(error).__name__})
+    request.wire.stop_pings()
+    if not request.wire.is_started:
+        return error_answer(error, ask.dialect, request_id=ask.id)
+    event = write_error_event(
+        ask.dialect, row_for(error, ask.dialect).type, error.message, request_id=ask.id
+    )
+    return EventStream(OnePart(event), id_headers(ask.id))
+
+
+async def models(request: HttpRequest, model_id: str = "") -> HttpResponseBase:
+    """GET /v1/models and /v1/models/{id}: what this key may call, in the shape the client expects."""
+    hot = cast("HotRequest", request)
+    dialect = dialect_of(hot.scope)
+    ask = read_request(hot, dialect)
+    try:
+        if request.method not in {"GET", "HEAD"}:
+            raise MethodNotAllowed(f"{request.path_info} takes GET, not {request.method}.")
+        await runtime()
+        body = catalogue.answer(ask, model_id, query=request.GET)
+    except GatewayError as error:
+        return failed(error, ask, hot)
+    return whole_answer(body, id_headers(ask.id))
+
+
+async def live(_request: HttpRequest) -> HttpResponse:
+    """GET /health/live: the process is up."""
+    return HttpResponse(b'{"status":"up"}', content_type="application/json")
+
+
+async def ready(_request: HttpRequest) -> HttpResponse:
+    """GET /health/ready: whether requests can be served, and what is missing if not."""
+    report = await health.readiness(await runtime())
+    return HttpResponse(report.body, status=report.status, content_type="application/json")
+
+
+async def unknown(request: HttpRequest, **_words: str) -> HttpResponseBase:
+    """Anything else below /v1/."""
+    hot = cast("HotRequest", request)
+    error = PathUnknown(f"There is nothing at {request.path_info[:200]}.")
+    return error_answer(error, dialect_of(hot.scope), request_id=hot.gateway_id)
+
+
+def _log_request(ask: ClientRequest, response: HttpResponseBase) -> None:
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug(
+            "request",
+            extra={
+                "request_id": ask.id,
+                "dialect": ask.dialect.value,
+                "status": response.status_code,
+                "ms": round((time.monotonic() - ask.accepted_s) * 1000),
+            },
+        )

@@ -1,0 +1,93 @@
+"""The sending side of one answer, and the pings that keep a silent one alive.
+
+A ping is due when nothing was sent for a while, also before the answer has begun: Claude Code gives a
+connection up after 300 s of silence, and many proxies after 30 to 60. One timer for each stream, re-armed
+lazily: a piece that is sent only stores the time.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from llmgateway.tasks import spawn
+
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+class Wire:
+    """Sends one HTTP answer. ``bytes_sent`` counts its body; ``client_is_gone`` is set by who watches for that."""
+
+    __slots__ = (
+        "_early_headers", "_is_sending", "_loop", "_ping", "_ping_after_s", "_send", "_sent_at", "_timer",
+        "bytes_sent", "client_is_gone", "is_ended", "is_started",
+    )  # fmt: skip
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._loop = asyncio.get_running_loop()
+        self._sent_at = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+        self._ping = b""
+        self._ping_after_s = 0.0
+        self._early_headers: RawHeaders = []
+        self._is_sending = False
+        self.bytes_sent = 0
+        self.client_is_gone = False
+        self.is_started = False
+        self.is_ended = False
+
+    async def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Send status and headers; without effect if pings had to start the answer already."""
+        if self.is_started:
+            return
+        self.is_started = True
+        await self._put({"type": "http.response.start", "status": status, "headers": list(headers)})
+
+    async def write(self, data: bytes) -> None:
+        """Send one piece of the body."""
+        self.bytes_sent += len(data)
+        await self._put({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes = b"") -> None:
+        """Send the last piece and finish."""
+        self.stop_pings()
+        self.bytes_sent += len(data)
+        self.is_ended = True
+        await self._put({"type": "http.response.body", "body": data, "more_body": False})
+
+    def keep_alive(self, ping: bytes, *, after_s: float, headers: RawHeaders) -> None:
+        """Ping from now on, whenever nothing was sent for ``after_s``; start with 200 and ``headers`` if need be."""
+        self._ping = ping
+        self._ping_after_s = after_s
+        self._early_headers = headers
+        self._timer = self._loop.call_later(after_s, self._look)
+
+    def stop_pings(self) -> None:
+        """No further ping."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def _put(self, message: Message) -> None:
+        self._is_sending = True
+        try:
+            await self._send(message)
+        finally:
+            self._is_sending = False
+            self._sent_at = self._loop.time()
+
+    def _look(self) -> None:
+        due_at = self._sent_at + self._ping_after_s
+        now = self._loop.time()
+        if now >= due_at and not self._is_sending:
+            spawn(self._send_ping(), name="ping")
+            due_at = now + self._ping_after_s
+        self._timer = self._loop.call_at(max(due_at, now + 0.01), self._look)
+
+    async def _send_ping(self) -> None:
+        if self.is_ended or self._is_sending:
+            return
+        await self.start(200, self._early_headers)
+        await self.write(self._ping)

@@ -1,0 +1,30 @@
+"""Seals all stored credentials with the newest key."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+
+from routing import secrets
+from routing.errors import SecretUnreadable
+from routing.models import Credential
+
+
+class Command(BaseCommand):
+    """Run after a new key was put in front of GATEWAY_SEALING_KEYS; then the old one can be taken away."""
+
+    help = "Seal every stored credential with the first key of GATEWAY_SEALING_KEYS."
+
+    def handle(self, *_args: Any, **_options: Any) -> None:
+        count = 0
+        with transaction.atomic():
+            for credential in Credential.objects.select_for_update():
+                try:
+                    credential.sealed_secret = secrets.reseal(credential.sealed_secret)
+                except SecretUnreadable as error:
+                    raise CommandError(
+                        f"Credential {credential}: {error.message} Nothing was changed."
+                    ) from error
+                credential.save(update_fields=["sealed_secret"])
+                count += 1
+        self.stdout.write(f"{count} credentials sealed with the newest key.")
