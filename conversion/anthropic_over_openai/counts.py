@@ -1,0 +1,175 @@
+"""Reads an OpenAI upstream's usage and writes it as Anthropic's.
+
+The two count differently: OpenAI's ``prompt_tokens`` include what was read from and written to a cache, Anthropic's
+``input_tokens`` include neither (anthropic 2.11.0, ``types/usage.py``).
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from conversion.usage import Usage
+
+_CHARS_PER_TOKEN = 4
+
+
+class _Money(msgspec.Struct):
+    upstream_inference_cost: Decimal | None = None
+
+
+class _Costs(msgspec.Struct):
+    cost: Decimal | None = None
+    is_byok: bool | None = None
+    cost_details: _Money | None = None
+
+
+class _Priced(msgspec.Struct):
+    usage: _Costs | None = None
+
+
+def read_usage(answer: dict[str, Any], raw: bytes) -> Usage | None:
+    """The usage in an answer or a chunk; None when there is none, or one without any figure.
+
+    ``raw`` is the JSON that ``answer`` was decoded from: money is read from it once more, digit by digit, because
+    decoding went through a float.
+    """
+    usage = answer.get("usage")
+    if not isinstance(usage, dict):
+        # Groq reports there, and in ``usage`` only since 2024 (cases/anthropic_over_openai/usage_of_groq).
+        usage = _object(answer.get("x_groq")).get("usage")
+        if not isinstance(usage, dict):
+            return None
+    prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    if prompt is None and completion is None:
+        return None
+    prompt_details = _object(usage.get("prompt_tokens_details"))
+    reasoning = _count(_object(usage.get("completion_tokens_details")).get("reasoning_tokens"))
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=_whole_completion(usage, prompt, completion, reasoning),
+        cache_read_tokens=_first(
+            prompt_details.get("cached_tokens"),
+            usage.get("cache_read_input_tokens"),  # LiteLLM
+            usage.get("prompt_cache_hit_tokens"),  # DeepSeek
+        ),
+        cache_write_tokens=_first(
+            prompt_details.get("cache_write_tokens"),  # OpenRouter
+            prompt_details.get("cache_creation_tokens"),  # LiteLLM
+            usage.get("cache_creation_input_tokens"),  # LiteLLM
+        ),
+        cache_write_1h_tokens=_count(
+            _object(prompt_details.get("cache_creation_token_details")).get(
+                "ephemeral_1h_input_tokens"
+            )  # LiteLLM
+        ),
+        reasoning_tokens=reasoning,
+        cost_usd=_read_cost(raw) if "cost" in usage else None,
+    )
+
+
+def _whole_completion(
+    usage: dict[str, Any], prompt: int | None, completion: int | None, reasoning: int | None
+) -> int | None:
+    """Completion tokens with the reasoning inside.
+
+    xAI leaves reasoning out of ``completion_tokens``, which only its total shows: 307 + 26 + 227 = 560 in the
+    recording xai-tool-call.
+    """
+    if prompt is None or completion is None or not reasoning:
+        return completion
+    total = _count(usage.get("total_tokens"))
+    return completion + reasoning if total == prompt + completion + reasoning else completion
+
+
+def _read_cost(raw: bytes) -> Decimal | None:
+    """OpenRouter's ``cost`` in USD, exact as it was written.
+
+    With a key of one's own at the provider (``is_byok``) the cost is OpenRouter's fee alone, and what the provider
+    takes is beside it (OpenRouter's page on usage accounting, read August 2026): the answer has cost both.
+    """
+    try:
+        costs = msgspec.json.decode(raw, type=_Priced).usage
+    except (msgspec.DecodeError, ValueError):
+        return None
+    cost = costs.cost if costs else None
+    if costs is None or cost is None:
+        return None
+    if costs.is_byok and costs.cost_details and costs.cost_details.upstream_inference_cost:
+        cost += costs.cost_details.upstream_inference_cost
+    return cost if cost.is_finite() and cost >= 0 else None
+
+
+def with_estimates(reported: Usage | None, *, prompt_tokens: int, answer_chars: int) -> Usage:
+    """The reported usage, its gaps filled with estimates and marked as estimated if there were any (trap 4)."""
+    usage = reported or Usage()
+    if usage.prompt_tokens is not None and usage.completion_tokens is not None:
+        return usage
+    completion = usage.completion_tokens
+    return replace(
+        usage,
+        prompt_tokens=prompt_tokens if usage.prompt_tokens is None else usage.prompt_tokens,
+        completion_tokens=-(-answer_chars // _CHARS_PER_TOKEN)
+        if completion is None
+        else completion,
+        estimated=True,
+    )
+
+
+def with_cache_lifetime(usage: Usage, one_hour_asked: Callable[[], bool]) -> Usage:
+    """Usage that tells the cache-write tokens of one hour apart, where the upstream does not.
+
+    An OpenAI usage has one figure for both lifetimes. The client's own request says which it asked for.
+    """
+    if not usage.cache_write_tokens or usage.cache_write_1h_tokens is not None:
+        return usage
+    one_hour = usage.cache_write_tokens if one_hour_asked() else 0
+    return replace(usage, cache_write_1h_tokens=one_hour)
+
+
+def write_delta_usage(usage: Usage) -> dict[str, Any]:
+    """The usage of a ``message_delta``: cumulative, and all that a client may replace its first figures with."""
+    written = {
+        "input_tokens": usage.uncached_prompt_tokens or 0,
+        "cache_creation_input_tokens": usage.cache_write_tokens or 0,
+        "cache_read_input_tokens": usage.cache_read_tokens or 0,
+        "output_tokens": usage.completion_tokens or 0,
+    }
+    if usage.reasoning_tokens is None:
+        return written
+    # MiniMax has reported 11 reasoning tokens in 10 completion tokens (recording openrouter-error).
+    thinking = min(usage.reasoning_tokens, written["output_tokens"])
+    return {**written, "output_tokens_details": {"thinking_tokens": thinking}}
+
+
+def write_usage(usage: Usage) -> dict[str, Any]:
+    """The usage of a message: every key of the SDK's type, so that no client meets an undefined one (trap 53)."""
+    one_hour = min(usage.cache_write_1h_tokens or 0, usage.cache_write_tokens or 0)
+    return {
+        "output_tokens_details": None,
+        **write_delta_usage(usage),
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": (usage.cache_write_tokens or 0) - one_hour,
+            "ephemeral_1h_input_tokens": one_hour,
+        },
+        "server_tool_use": None,
+        "service_tier": "standard",
+        "inference_geo": None,
+    }
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _first(*values: Any) -> int | None:
+    return next((count for value in values if (count := _count(value)) is not None), None)
+
+
+def _count(value: Any) -> int | None:
+    """A token count; None for what is no count. Some servers write whole floats."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        return None
+    return int(value)
