@@ -7,11 +7,14 @@ says that the ledger has the entry. A segment that is full is retired; once all 
 deleted. At start, ``replay`` reads the segments that nobody holds, the last line of each id wins, and gives the
 entries to the ledger, whose ids make a second booking a no-op.
 
-Lines go out with one ``os.write`` each, which survives ``kill -9`` of the process; a power cut can take the
-last lines, as no write is forced to the disk (measured at 200 us each). A line that was cut by it is skipped.
+A segment is allocated on the disk and mapped into memory: a line is a copy of a few hundred bytes (0.3 us)
+instead of a system call (1 us alone, 18 us when it lets another thread take the interpreter). What is mapped
+belongs to the kernel, so it survives ``kill -9``; a power cut can take the last lines, as nothing is forced to
+the disk (200 us each). The unused rest of a segment is zeros; a line without its end is skipped.
 """
 
 import fcntl
+import mmap
 import os
 import threading
 from collections.abc import Iterator
@@ -21,7 +24,9 @@ from typing import Protocol
 
 from accounting.errors import JournalUnwritable
 
-SEGMENT_BYTES_MAX = 8 * 1024 * 1024
+SEGMENT_BYTES = 8 * 1024 * 1024
+CLOSING_BYTES = 16 * 1024
+"""Room kept for the closing line of each attempt under way; ``close`` takes no longer one."""
 
 
 class Noted(Protocol):
@@ -32,11 +37,17 @@ class Noted(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Segment:
-    """One file of this process. ``unfinished`` counts entries that the ledger does not have yet."""
+    """One file of this process.
+
+    ``used`` bytes are written, ``under_way`` counts attempts that are still to be closed, ``unfinished`` entries
+    that the ledger does not have yet.
+    """
 
     path: Path
     descriptor: int
-    size: int = 0
+    memory: mmap.mmap
+    used: int = 0
+    under_way: int = 0
     unfinished: int = 0
     is_retired: bool = False
 
@@ -46,7 +57,7 @@ class Journal:
     """The segments of this process. All methods may be called from any thread."""
 
     directory: Path
-    segment_bytes_max: int = SEGMENT_BYTES_MAX
+    segment_bytes: int = SEGMENT_BYTES
     _current: Segment | None = None
     _made: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -59,19 +70,30 @@ class Journal:
         """
         with self._lock:
             segment = self._current
-            if segment is None or segment.size >= self.segment_bytes_max:
+            if segment is None or self._is_full(segment, line):
                 segment = self._next_segment()
-            self._append(segment, line)
+                if self._is_full(segment, line):
+                    raise JournalUnwritable(
+                        "An attempt's note is longer than a segment of the journal."
+                    )
+            _append(segment, line)
+            segment.under_way += 1
             segment.unfinished += 1
             return segment
 
     def close(self, segment: Segment, line: bytes) -> None:
-        """Note how the attempt ended.
+        """Note how the attempt ended, in at most CLOSING_BYTES.
 
         Raises:
-            JournalUnwritable: the line could not be written; the ledger's queue still has the entry.
+            ValueError: the line is longer.
         """
-        self._append(segment, line)
+        if len(line) >= CLOSING_BYTES:
+            raise ValueError(
+                f"a closing line has {len(line)} bytes, not fewer than {CLOSING_BYTES}"
+            )
+        with self._lock:
+            segment.under_way -= 1
+            _append(segment, line)
 
     def forget(self, segment: Segment, count: int) -> None:
         """The ledger has ``count`` more of the segment's entries."""
@@ -105,46 +127,53 @@ class Journal:
             if self._current is None:
                 self._next_segment()
 
+    def _is_full(self, segment: Segment, line: bytes) -> bool:
+        kept = (segment.under_way + 1) * CLOSING_BYTES
+        return segment.used + len(line) + 1 + kept > self.segment_bytes
+
     def _next_segment(self) -> Segment:
         old = self._current
         self._made += 1
-        path, descriptor = self._make_file()
-        self._current = Segment(path, descriptor)
+        self._current = self._make_segment()
         if old is not None:
             old.is_retired = True
             if old.unfinished == 0:
                 _remove(old)
         return self._current
 
-    def _make_file(self) -> tuple[Path, int]:
+    def _make_segment(self) -> Segment:
         """A new file, locked. A process that replays may lock and delete an empty one first: then another."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             while True:
-                name = f"{os.getpid()}-{os.urandom(4).hex()}-{self._made:06d}.jsonl"
-                path = self.directory / name
-                descriptor = os.open(path, flags, 0o600)
+                path = (
+                    self.directory / f"{os.getpid()}-{os.urandom(4).hex()}-{self._made:06d}.jsonl"
+                )
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     os.close(descriptor)
                     continue
-                return path, descriptor
+                return Segment(path, descriptor, self._map(path, descriptor))
         except OSError as error:
             raise _unwritable(self.directory, error) from error
 
-    def _append(self, segment: Segment, line: bytes) -> None:
+    def _map(self, path: Path, descriptor: int) -> mmap.mmap:
         try:
-            written = os.write(segment.descriptor, line + b"\n")
-        except OSError as error:
-            raise _unwritable(self.directory, error) from error
-        segment.size += written
-        if written <= len(line):
-            # The disk is full: the half line is skipped by a replay, which reads whole lines only.
-            raise JournalUnwritable(
-                f"The journal in {self.directory} is full: make room on that disk."
-            )
+            # Really allocated, not only made longer: a full disk is told here, and not by a signal later.
+            os.posix_fallocate(descriptor, 0, self.segment_bytes)
+            return mmap.mmap(descriptor, self.segment_bytes)
+        except OSError:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+            raise
+
+
+def _append(segment: Segment, line: bytes) -> None:
+    end = segment.used + len(line) + 1
+    segment.memory[segment.used : end] = line + b"\n"
+    segment.used = end
 
 
 def _unwritable(directory: Path, error: OSError) -> JournalUnwritable:
@@ -157,6 +186,7 @@ def _unwritable(directory: Path, error: OSError) -> JournalUnwritable:
 
 def _remove(segment: Segment) -> None:
     segment.path.unlink(missing_ok=True)
+    segment.memory.close()
     os.close(segment.descriptor)
 
 
@@ -169,7 +199,7 @@ class DeadSegment:
 
     def lines(self) -> Iterator[bytes]:
         """Its whole lines, in the order in which they were written."""
-        for line in self.path.read_bytes().split(b"\n")[:-1]:
+        for line in self.path.read_bytes().rstrip(b"\0").split(b"\n")[:-1]:
             if line:
                 yield line
 

@@ -11,14 +11,14 @@ it can. What is accepted as inexact: an attempt whose process was killed is book
 token counts, because nobody knows them any more.
 """
 
-import json
 import logging
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,7 @@ import msgspec
 from django.db import DatabaseError, connection, models, transaction
 
 from accounting import snapshot
-from accounting.errors import JournalUnwritable
-from accounting.journal import Journal, Segment, dead_segments
+from accounting.journal import CLOSING_BYTES, Journal, Segment, dead_segments
 from accounting.models import UsageRecord
 from accounting.models.money import to_pico
 from accounting.pricing import cost_of
@@ -85,7 +84,7 @@ class Entry(msgspec.Struct, kw_only=True):
 
 
 COLUMNS = tuple(field.name for field in UsageRecord._meta.concrete_fields)
-_TEXT_MAX = {
+TEXT_MAX = {
     field.name: field.max_length
     for field in UsageRecord._meta.concrete_fields
     if isinstance(field, models.CharField) and field.max_length
@@ -144,6 +143,7 @@ class Ledger:
         Raises:
             JournalUnwritable: it must not be made.
         """
+        _cut_texts(entry)
         return self._journal.open(_encode(entry))
 
     def settle(self, entry: Entry, segment: Segment, usage: Usage) -> None:
@@ -160,13 +160,12 @@ class Ledger:
         entry.cost_usd = cost.amount_usd
         entry.cost_source = cost.source
         entry.price_id = cost.price_pk
-        try:
-            self._journal.close(segment, _encode(entry))
-        except JournalUnwritable:
-            # The row is still written from memory; only a crash in the next moments would lose its figures.
-            log.exception(
-                "an ended attempt could not be noted in the journal", extra={"id": entry.id}
-            )
+        _cut_texts(entry)
+        line = _encode(entry)
+        if len(line) >= CLOSING_BYTES:
+            # The row gets its notes from memory; only a crash in the next moments would lose them.
+            line = _encode(msgspec.structs.replace(entry, notes=[]))
+        self._journal.close(segment, line)
         self._queue.put((entry, segment))
 
     def flush(self, timeout_s: float = 5.0) -> None:
@@ -227,12 +226,16 @@ class Ledger:
 
 def write_rows(entries: Iterable[Entry]) -> None:
     """Write entries as ledger rows; those whose id is there already are left as they are."""
-    rows = [_row(entry) for entry in entries]
     quote = connection.ops.quote_name
     columns = ", ".join(quote(field.attname) for field in UsageRecord._meta.concrete_fields)
     marks = ", ".join(["%s"] * len(COLUMNS))
-    # One statement for many rows costs a fifth of bulk_create (benchmarks/README.md). Names come from the model.
-    statement = f"INSERT INTO {quote(UsageRecord._meta.db_table)} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608
+    # One prepared statement, past the ORM, costs a fifth of bulk_create (docs/contributors/measurements.md). All
+    # names in it come from the model.
+    statement = (
+        f"INSERT INTO {quote(UsageRecord._meta.db_table)} ({columns}) VALUES ({marks}) "  # noqa: S608
+        "ON CONFLICT DO NOTHING"
+    )
+    rows = [_row(entry) for entry in entries]
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.executemany(statement, rows)
 
@@ -278,20 +281,33 @@ def _explain_interruption(entry: Entry) -> None:
         )
 
 
+def _cut_texts(entry: Entry) -> None:
+    """Shorten what a client or provider said at more length than its column has."""
+    for name, text in zip(_FREE_TEXTS, _free_texts(entry), strict=True):
+        if len(text) > TEXT_MAX[name]:
+            setattr(entry, name, text[: TEXT_MAX[name]])
+
+
 def _row(entry: Entry) -> list[Any]:
     """The entry's values in the order of the columns, as the database takes them."""
-    row: list[Any] = []
-    for name in COLUMNS:
-        value = getattr(entry, name)
-        if name in _TEXT_MAX and len(value) > _TEXT_MAX[name]:
-            value = value[: _TEXT_MAX[name]]
-        row.append(value)
-    row[_STARTED] = connection.ops.adapt_datetimefield_value(entry.started_at.astimezone(UTC))
+    row = list(_values(entry))
+    row[_STARTED] = connection.ops.adapt_datetimefield_value(entry.started_at)
     row[_COST] = None if entry.cost_usd is None else to_pico(entry.cost_usd)
-    row[_NOTES] = connection.ops.adapt_json_value(entry.notes, json.JSONEncoder)
+    row[_NOTES] = connection.ops.adapt_json_value(entry.notes, None)
     return row
 
 
+_FREE_TEXTS = (
+    "alias",
+    "upstream_model",
+    "answered_model",
+    "upstream_id",
+    "agent",
+    "session",
+    "error_message",
+)
+_free_texts = attrgetter(*_FREE_TEXTS)
+_values = attrgetter(*COLUMNS)
 _STARTED = COLUMNS.index("started_at")
 _COST = COLUMNS.index("cost_usd")
 _NOTES = COLUMNS.index("notes")

@@ -156,7 +156,7 @@ class Attempt:
         entry.notes = [[note.kind, note.path, note.why] for note in converter.report.notes]
         if error is not None:
             entry.error = type(error).__name__
-            entry.error_message = error.message[:500]
+            entry.error_message = error.message
             if isinstance(error, UpstreamError) and error.upstream_status:
                 entry.upstream_status = error.upstream_status
         self._ledger.settle(entry, segment, converter.usage)

@@ -12,5 +12,5 @@ urlpatterns = [
     path("v1/models/<path:model_id>", views.models),
     path("health/live", views.live),
     path("health/ready", views.ready),
-    re_path(r"^(?:v1|health)(?:/.*)?$", views.unknown),
+    re_path(r"^(?P<rest>.*)$", views.unknown),
 ]

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http.response import HttpResponseBase
-from django.urls import Resolver404, get_resolver
+from django.urls import Resolver404, ResolverMatch, get_resolver
 
 from conversion.dialects import Dialect
 from conversion.errors import GatewayError
@@ -50,6 +50,7 @@ class LeanHandler(ASGIHandler):
     def __init__(self, urlconf: str, *, body_bytes_max: int, body_read_timeout_s: float) -> None:
         # ASGIHandler.__init__ would load the middleware of the pages.
         self._resolver = get_resolver(urlconf)
+        self._known: dict[str, ResolverMatch] = {}
         self._body_bytes_max = body_bytes_max
         self._body_read_timeout_s = body_read_timeout_s
 
@@ -130,9 +131,18 @@ class LeanHandler(ASGIHandler):
             f"the request body is larger than {self._body_bytes_max} bytes (GATEWAY_BODY_BYTES_MAX)"
         )
 
+    def _resolve(self, path: str) -> ResolverMatch:
+        """The view for a path. Paths without words in them are few, and looked up once."""
+        match = self._known.get(path)
+        if match is None:
+            match = self._resolver.resolve(path)
+            if not match.kwargs:
+                self._known[path] = match
+        return match
+
     async def _respond(self, request: HotRequest) -> HttpResponseBase:
         try:
-            match = self._resolver.resolve(request.path_info)
+            match = self._resolve(request.path_info)
         except Resolver404:
             error = PathUnknown(f"There is nothing at {request.path_info[:200]}.")
             return error_answer(error, dialect_of(request.scope), request_id=request.gateway_id)
@@ -171,10 +181,9 @@ async def _cancel_when_gone(receive: Receive, task: "asyncio.Task[None]", wire: 
 
 
 async def _send_answer(response: HttpResponseBase, wire: Wire) -> None:
-    headers = [
-        (name.lower().encode("latin-1"), value.encode("latin-1"))
-        for name, value in response.items()
-    ]
+    headers = [(b"content-type", response["content-type"].encode("latin-1"))]
+    for name, value in getattr(response, "gateway_headers", _NO_HEADERS).items():
+        headers.append((name.encode("latin-1"), value.encode("latin-1")))
     if isinstance(response, EventStream):
         try:
             await wire.start(response.status_code, headers)
@@ -190,3 +199,6 @@ async def _send_answer(response: HttpResponseBase, wire: Wire) -> None:
     headers.append((b"content-length", str(len(content)).encode()))
     await wire.start(response.status_code, headers)
     await wire.end(content)
+
+
+_NO_HEADERS: Mapping[str, str] = {}

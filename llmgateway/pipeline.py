@@ -19,7 +19,7 @@ from accounting.snapshot import KeyPicture
 from conversion.call import Call, read_call
 from conversion.errors import GatewayError, UpstreamError
 from conversion.sse import PING
-from llmgateway.answers import EventStream, early_headers, id_headers, whole_answer
+from llmgateway.answers import EventStream, WholeAnswer, early_headers, id_headers
 from llmgateway.attempt import Asked, Attempt, Status
 from llmgateway.exchange import ClientRequest
 from llmgateway.failures import FailedAttempt, FallbackExhausted
@@ -111,7 +111,7 @@ async def answer_of(
         body = await attempt.whole_answer(reply)
         status = Status.SUCCEEDED
         attempt.settle(status.value, answer_bytes=len(body))
-        return whole_answer(body, {**headers, **cost_header(attempt)})
+        return WholeAnswer(body, {**headers, **cost_header(attempt)})
     except asyncio.CancelledError:
         status = Status.CLIENT_CLOSED if wire.client_is_gone else Status.INTERRUPTED
         raise

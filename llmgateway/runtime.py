@@ -69,7 +69,7 @@ class Runtime:
                 await self._watch
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, self.ledger.close)
-        await loop.run_in_executor(self._thread, connection.close)
+        await loop.run_in_executor(self._thread, close_connection)
         self._thread.shutdown(wait=False)
         await self.pools.close()
 
@@ -97,7 +97,12 @@ class Runtime:
                 if not self.watch_failure:
                     log.exception("the configuration cannot be read; the picture in force stays")
                 self.watch_failure = type(error).__name__
-                await loop.run_in_executor(self._thread, connection.close)
+                await loop.run_in_executor(self._thread, close_connection)
+
+
+def close_connection() -> None:
+    """Close the calling thread's own database connection."""
+    connection.close()
 
 
 _refreshing = threading.Lock()

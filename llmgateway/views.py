@@ -12,7 +12,7 @@ from conversion.dialects import Dialect
 from conversion.errors import GatewayError
 from conversion.sse import write_error_event
 from llmgateway import catalogue, health, pipeline
-from llmgateway.answers import EventStream, OnePart, error_answer, id_headers, whole_answer
+from llmgateway.answers import EventStream, OnePart, WholeAnswer, error_answer, id_headers
 from llmgateway.auth import find_secrets
 from llmgateway.current import runtime
 from llmgateway.errors import MethodNotAllowed, PathUnknown, row_for
@@ -80,7 +80,7 @@ async def models(request: HttpRequest, model_id: str = "") -> HttpResponseBase:
         body = catalogue.answer(ask, model_id, query=request.GET)
     except GatewayError as error:
         return failed(error, ask, hot)
-    return whole_answer(body, id_headers(ask.id))
+    return WholeAnswer(body, id_headers(ask.id))
 
 
 async def live(_request: HttpRequest) -> HttpResponse:

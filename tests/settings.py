@@ -8,7 +8,7 @@ os.environ.setdefault("GATEWAY_DATA_DIR", _folder)
 os.environ.setdefault("GATEWAY_ALLOWED_HOSTS", "testserver,localhost,127.0.0.1")
 
 from llmgateway.settings import *  # noqa: E402, F403
-from llmgateway.settings import DATABASES, DATA_DIR, IS_SQLITE  # noqa: E402
+from llmgateway.settings import DATA_DIR, DATABASES, IS_SQLITE  # noqa: E402
 
 if IS_SQLITE:
     # A file, not memory: several threads of a test use it at once, each over a connection of its own.

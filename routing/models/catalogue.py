@@ -77,11 +77,17 @@ class Deployment(models.Model):
     class Meta:
         ordering = ["provider__slug", "upstream_model"]
         constraints = [
+            # Two constraints, because SQLite knows no NULLS NOT DISTINCT.
             models.UniqueConstraint(
                 fields=["provider", "upstream_model", "credential"],
                 name="deployment_is_unique_per_credential",
-                nulls_distinct=False,
                 violation_error_message="This model is listed for that provider and credential already.",
+            ),
+            models.UniqueConstraint(
+                fields=["provider", "upstream_model"],
+                condition=models.Q(credential__isnull=True),
+                name="deployment_without_credential_is_unique",
+                violation_error_message="This model is listed for that provider already.",
             ),
         ]
 

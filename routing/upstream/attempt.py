@@ -26,7 +26,14 @@ from routing.upstream.patience import Patience
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 ERROR_BYTES_MAX = 256 * 1024
 DRAIN_S = 1.0
-USER_AGENT = "llmgateway"
+WHOLE_HEADERS = {
+    "Content-Type": "application/json",
+    "Accept": "application/json",
+    # Compressing events would hold them back; small answers do not gain.
+    "Accept-Encoding": "identity",
+    "User-Agent": "llmgateway",
+}
+STREAM_HEADERS = {**WHOLE_HEADERS, "Accept": "text/event-stream"}
 
 
 class Reply:
@@ -135,12 +142,9 @@ def write_headers(
     provider: ProviderPicture, credential: CredentialPicture | None, *, stream: bool
 ) -> CIMultiDict[str]:
     """The headers of a request to a provider: the credential's, the kind's, and what HTTP needs."""
-    headers: CIMultiDict[str] = CIMultiDict(provider.kind.fixed_headers)
-    headers["Content-Type"] = "application/json"
-    headers["Accept"] = "text/event-stream" if stream else "application/json"
-    # Compressing events would hold them back; small answers do not gain.
-    headers["Accept-Encoding"] = "identity"
-    headers["User-Agent"] = USER_AGENT
+    headers: CIMultiDict[str] = CIMultiDict(STREAM_HEADERS if stream else WHOLE_HEADERS)
+    if provider.kind.fixed_headers:
+        headers.update(provider.kind.fixed_headers)
     if credential is not None:
         headers.update(provider.kind.credential_headers(credential.secret.reveal()))
     return headers

@@ -5,6 +5,7 @@ from typing import Any
 
 import uvicorn
 from django.conf import settings
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 
@@ -31,6 +32,8 @@ class Command(BaseCommand):
             raise CommandError("--workers must be at least 1.")
         if workers > 1:
             check_shared_state()
+        if not settings.STATIC_ROOT.exists():
+            call_command("collectstatic", verbosity=0, interactive=False)
         uvicorn.run(
             "llmgateway.asgi:application",
             host=options["host"],

@@ -1,0 +1,87 @@
+"""The gateway on a real port, in front of a provider that a test scripts."""
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from accounting import keys
+from accounting.models import Team
+from llmgateway.beginnings import add_target
+from routing.models import Credential, Deployment, ModelAlias, Provider
+from tests.fakes.upstream import FakeUpstream
+from tests.serving import Serving, serving
+
+SECRET = "sk-or-v1-planted-secret-0123456789abcdef"
+MODEL = "anthropic/claude-sonnet-4.5"
+ALIAS = "claude-sonnet-4-5"
+
+
+def add_openrouter(slug: str, url: str, **fields: object) -> Provider:
+    """A provider that answers quickly or not at all, with one credential."""
+    short = {
+        "connect_timeout_s": Decimal("0.5"),
+        "first_byte_timeout_s": Decimal("0.6"),
+        "idle_timeout_s": Decimal("0.6"),
+        "total_timeout_s": Decimal(5),
+        "retries_max": 0,
+        "backoff_s": Decimal("0.01"),
+        "backoff_max_s": Decimal("0.05"),
+    }
+    provider = Provider.objects.create(
+        slug=slug, kind="openrouter", base_url=url, **{**short, **fields}
+    )
+    credential = Credential(provider=provider, label="main")
+    credential.seal(SECRET)
+    credential.save()
+    return provider
+
+
+def route_to(
+    alias_name: str, provider: Provider, model: str = MODEL, *, match: str = "exact"
+) -> Deployment:
+    """Let the alias's route end at the provider."""
+    deployment, _made = Deployment.objects.get_or_create(provider=provider, upstream_model=model)
+    alias, _made = ModelAlias.objects.get_or_create(name=alias_name, defaults={"match": match})
+    add_target(alias, deployment)
+    return deployment
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[FakeUpstream]:
+    async with FakeUpstream() as fake:
+        yield fake
+
+
+@pytest.fixture
+async def key(transactional_db: None) -> str:
+    """A key of team alder."""
+    del transactional_db
+
+    def mint() -> str:
+        team, _made = Team.objects.get_or_create(slug="alder")
+        return keys.mint(team, "laptop").secret
+
+    return await sync_to_async(mint)()
+
+
+@pytest.fixture
+async def provider(key: str, upstream: FakeUpstream) -> Provider:
+    """The scripted OpenRouter, routed to from ALIAS and from everything else."""
+    del key
+
+    def add() -> Provider:
+        row = add_openrouter("openrouter", upstream.url)
+        route_to(ALIAS, row)
+        route_to("*", row, "{1}", match="wildcard")
+        return row
+
+    return await sync_to_async(add)()
+
+
+@pytest.fixture
+async def gateway(provider: Provider, key: str, tmp_path) -> AsyncIterator[Serving]:
+    del provider
+    async with serving(tmp_path / "journal", key=key) as running:
+        yield running

@@ -1,0 +1,125 @@
+"""Every attempt ends in exactly one usage record, whatever becomes of the client, the stream or the process."""
+
+import asyncio
+
+from asgiref.sync import sync_to_async
+
+from accounting.models import VirtualKey
+from routing.models import ModelAlias, Provider
+from tests.fakes.upstream import FakeUpstream, chunk, json_answer, stream_answer, text_stream
+from tests.llmgateway.conftest import ALIAS
+from tests.llmgateway.test_messages import ASK, STREAM
+from tests.serving import Serving
+
+ENDLESS = [chunk({"content": f"word{number} "}) for number in range(2000)]
+
+
+async def test_a_client_that_hangs_up_cancels_the_upstream_call_and_is_booked(
+    gateway: Serving, upstream: FakeUpstream
+):
+    upstream.answers(stream_answer(ENDLESS, pause_s=0.01))
+    async with gateway.http.stream("POST", "/v1/messages", json=STREAM) as answer:
+        async for _piece in answer.aiter_raw():
+            break
+    hung_up_after_s = asyncio.get_running_loop().time() - upstream.requests[0].at_s
+
+    [record] = await gateway.records(1)
+    await asyncio.sleep(0.1)
+
+    left_after_s = upstream.requests[0].left_after_s
+    assert left_after_s is not None
+    assert left_after_s - hung_up_after_s < 1
+    assert record.status == "client_closed"
+    assert record.completion_tokens
+    assert record.tokens_estimated is True
+    assert record.ttft_ms is not None
+
+
+async def test_a_client_that_hangs_up_before_the_answer_is_booked_too(
+    gateway: Serving, upstream: FakeUpstream
+):
+    upstream.answers(json_answer({}), json_answer({}))
+    upstream.script[0] = stream_answer(ENDLESS, before_s=0.5)
+    task = asyncio.ensure_future(gateway.messages(ASK))
+    while not upstream.requests:
+        await asyncio.sleep(0.01)
+    task.cancel()
+
+    [record] = await gateway.records(1)
+    await asyncio.sleep(0.1)
+
+    assert record.status == "client_closed"
+    assert upstream.requests[0].left_after_s is not None
+    assert upstream.requests[0].left_after_s < 0.5
+
+
+async def test_many_at_once_are_all_booked_once(gateway: Serving, upstream: FakeUpstream):
+    upstream.default = stream_answer(text_stream("a", "b", "c"), pause_s=0.005)
+
+    answers = await asyncio.gather(*(gateway.messages(STREAM) for _ in range(60)))
+    records = await gateway.records(60)
+
+    assert {record.request_id for record in records} == {
+        answer.headers["request-id"] for answer in answers
+    }
+    assert {record.status for record in records} == {"succeeded"}
+
+
+async def test_the_journal_is_empty_once_everything_is_booked(
+    gateway: Serving, upstream: FakeUpstream, tmp_path
+):
+    await gateway.messages(ASK)
+    await gateway.records(1)
+
+    segments = list((tmp_path / "journal").glob("*.jsonl"))
+    assert len(segments) == 1  # the one in use
+    lines = segments[0].read_text().splitlines()
+    assert len(lines) == 2  # before the call and after it
+    assert '"status":"interrupted"' in lines[0]
+    assert '"status":"succeeded"' in lines[1]
+
+
+async def test_an_edit_is_live_within_a_second(
+    gateway: Serving, upstream: FakeUpstream, provider: Provider
+):
+    assert (await gateway.messages(ASK)).status_code == 200
+
+    def switch_off() -> None:
+        for alias in ModelAlias.objects.all():
+            alias.enabled = False
+            alias.save()
+
+    await sync_to_async(switch_off)()
+    await asyncio.sleep(0.9)
+
+    assert (await gateway.messages(ASK)).status_code == 404
+
+
+async def test_a_revoked_key_is_refused_within_a_second(gateway: Serving):
+    assert (await gateway.messages(ASK)).status_code == 200
+
+    def revoke() -> None:
+        row = VirtualKey.objects.get()
+        row.enabled = False
+        row.save(update_fields=["enabled"])
+
+    await sync_to_async(revoke)()
+    await asyncio.sleep(0.9)
+
+    answer = await gateway.messages(ASK)
+    assert answer.status_code == 401
+    assert "switched off" in answer.text
+
+
+async def test_the_hot_path_asks_no_database(gateway: Serving, django_assert_num_queries):
+    await gateway.messages(ASK)
+    await gateway.records(1)
+
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    with CaptureQueriesContext(connection) as queries:
+        answer = await gateway.messages({**ASK, "model": ALIAS})
+
+    assert answer.status_code == 200
+    assert len(queries) == 0

@@ -1,0 +1,154 @@
+"""The gateway as a process of its own, set up by its own commands, for tests that kill it."""
+
+import contextlib
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def free_port() -> int:
+    """A port nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class GatewayProcess:
+    """One installation in a folder of its own; started and killed as often as a test wants."""
+
+    def __init__(self, data_dir: Path, **environment: str) -> None:
+        self.data_dir = data_dir
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = {
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(("GATEWAY_", "DATABASE_", "REDIS_"))
+            },
+            "GATEWAY_DATA_DIR": str(data_dir),
+            "DJANGO_SETTINGS_MODULE": "llmgateway.settings",
+            **environment,
+        }
+        self._running: subprocess.Popen[bytes] | None = None
+
+    def manage(self, *words: str, fails: bool = False, **environment: str) -> str:
+        """Run a management command; what it printed."""
+        run = subprocess.run(
+            [sys.executable, "manage.py", *words],
+            cwd=ROOT,
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (run.returncode != 0) == fails, run.stderr
+        return run.stderr if fails else run.stdout
+
+    def set_up(self, upstream_url: str) -> str:
+        """Migrate, import a configuration with one provider behind every name, and make a key: that key."""
+        self.manage("migrate", "-v0")
+        tree: dict[str, Any] = {
+            "version": 1,
+            "providers": {
+                "openrouter": {
+                    "kind": "openrouter",
+                    "base_url": upstream_url,
+                    "retries": {"max": 0},
+                    "credentials": [{"label": "main", "secret": "${UPSTREAM_SECRET}"}],
+                }
+            },
+            "aliases": {
+                "*": {"match": "wildcard", "targets": [{"provider": "openrouter", "model": "{1}"}]}
+            },
+            "teams": {"alder": {"projects": ["web"]}},
+        }
+        path = self.data_dir / "config.yaml"
+        path.write_text(yaml.safe_dump(tree))
+        self.manage("import_config", str(path), UPSTREAM_SECRET="sk-or-process")
+        return self.manage("create_key", "--team", "alder", "--name", "laptop").strip()
+
+    def start(self) -> None:
+        """Start the server and wait until it is ready."""
+        log = (self.data_dir / "server.log").open("ab")
+        self._running = subprocess.Popen(
+            [sys.executable, "manage.py", "serve", "--port", str(self.port)],
+            cwd=ROOT,
+            env=self.environment,
+            stdout=log,
+            stderr=log,
+        )
+        log.close()
+        until = time.monotonic() + 30
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{self.url}/health/ready", timeout=2).status_code == 200:
+                    return
+            assert self._running.poll() is None, self.log
+            assert time.monotonic() < until, self.log
+            time.sleep(0.05)
+
+    @property
+    def log(self) -> str:
+        return (self.data_dir / "server.log").read_text()
+
+    def signal(self, number: int) -> None:
+        """Send a signal."""
+        assert self._running is not None
+        self._running.send_signal(number)
+
+    def wait(self, timeout_s: float = 20) -> int:
+        """Wait until it has ended; its exit code."""
+        assert self._running is not None
+        return self._running.wait(timeout_s)
+
+    def kill(self) -> None:
+        """End it at once, as a crash of the machine's kernel would."""
+        self.signal(signal.SIGKILL)
+        self.wait()
+
+    def stop(self) -> None:
+        """End it cleanly, if it runs."""
+        if self._running is not None and self._running.poll() is None:
+            self._running.terminate()
+            self.wait()
+
+    def records(self) -> list[dict[str, Any]]:
+        """The usage rows as they lie in SQLite."""
+        with contextlib.closing(sqlite3.connect(self.data_dir / "gateway.sqlite3")) as database:
+            database.row_factory = sqlite3.Row
+            return [
+                dict(row)
+                for row in database.execute("SELECT * FROM accounting_usagerecord ORDER BY id")
+            ]
+
+    def wait_for_records(self, count: int, *, within_s: float = 10) -> list[dict[str, Any]]:
+        """The usage rows once there are ``count`` of them."""
+        until = time.monotonic() + within_s
+        while len(rows := self.records()) < count:
+            assert time.monotonic() < until, f"{len(rows)} usage records, not {count}"
+            time.sleep(0.05)
+        return rows
+
+
+@contextlib.contextmanager
+def gateway_process(data_dir: Path, **environment: str) -> Iterator[GatewayProcess]:
+    """An installation that is stopped at the end."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    process = GatewayProcess(data_dir, **environment)
+    try:
+        yield process
+    finally:
+        process.stop()
