@@ -29,7 +29,11 @@ PING: dict[Dialect, bytes] = {
 }
 """What keeps a silent connection open. OpenAI's dialect has no such event, so a comment stands in."""
 
-OPENAI_DONE = b"data: [DONE]\n\n"
+END_MARK: dict[Dialect, bytes] = {
+    Dialect.ANTHROPIC_MESSAGES: b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
+    Dialect.OPENAI_CHAT: b"data: [DONE]\n\n",
+}
+"""What ends a whole stream; Anthropic's clients take ``[DONE]`` for noise, OpenAI's wait for it (trap 56)."""
 
 _BOM = b"\xef\xbb\xbf"
 # Atomic groups: a CRLF is one line end, never a CR and a blank line.
@@ -132,6 +136,34 @@ class Frames:
                 self.comments += 1
         if lines:
             frames.append((event, b"\n".join(lines)))
+
+
+def split_frames(whole: bytes) -> list[bytes]:
+    """Whole frames one by one, byte for byte; joined again they are what was given."""
+    frames = []
+    start = 0
+    for blank in _BLANK_LINE.finditer(whole):
+        frames.append(whole[start : blank.end()])
+        start = blank.end()
+    if start < len(whole):
+        frames.append(whole[start:])
+    return frames
+
+
+def is_end_mark(data: bytes) -> bool:
+    """Whether the data of a frame is OpenAI's ``[DONE]``."""
+    return data.strip() == b"[DONE]"
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether the data of a frame that nobody ended was nevertheless complete."""
+    if is_end_mark(data):
+        return True
+    try:
+        orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _end_of_last_frame(data: bytes) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from conversion.usage import Usage
+from conversion.wire.anthropic_answer import DeltaUsage, MessageUsage
 
 _CHARS_PER_TOKEN = 4
 
@@ -129,9 +130,9 @@ def with_cache_lifetime(usage: Usage, one_hour_asked: Callable[[], bool]) -> Usa
     return replace(usage, cache_write_1h_tokens=one_hour)
 
 
-def write_delta_usage(usage: Usage) -> dict[str, Any]:
+def write_delta_usage(usage: Usage) -> DeltaUsage:
     """The usage of a ``message_delta``: cumulative, and all that a client may replace its first figures with."""
-    written = {
+    written: DeltaUsage = {
         "input_tokens": usage.uncached_prompt_tokens or 0,
         "cache_creation_input_tokens": usage.cache_write_tokens or 0,
         "cache_read_input_tokens": usage.cache_read_tokens or 0,
@@ -144,7 +145,7 @@ def write_delta_usage(usage: Usage) -> dict[str, Any]:
     return {**written, "output_tokens_details": {"thinking_tokens": thinking}}
 
 
-def write_usage(usage: Usage) -> dict[str, Any]:
+def write_usage(usage: Usage) -> MessageUsage:
     """The usage of a message: every key of the SDK's type, so that no client meets an undefined one (trap 53)."""
     one_hour = min(usage.cache_write_1h_tokens or 0, usage.cache_write_tokens or 0)
     return {

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conversion.usage import FinishReason
+from conversion.wire.anthropic_answer import Stop
 
 _BY_WORD = {
     "stop": FinishReason.STOP,
@@ -80,7 +81,7 @@ class Ending:
         return FinishReason.STOP if self.stop_sequence is None else FinishReason.STOP_SEQUENCE
 
 
-def write_stop(reason: FinishReason, stop_sequence: str | None) -> dict[str, Any]:
+def write_stop(reason: FinishReason, stop_sequence: str | None) -> Stop:
     """The stop members of a message and of a ``message_delta``; their keys are always there (trap 54)."""
     refused = reason is FinishReason.CONTENT_FILTER
     return {

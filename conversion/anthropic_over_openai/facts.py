@@ -1,0 +1,134 @@
+"""What the answer is to look like, and what has been learnt from it: shared by whole answers and streams."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from conversion.anthropic_over_openai.counts import read_usage, with_cache_lifetime, with_estimates
+from conversion.anthropic_over_openai.errors import read_error_value
+from conversion.anthropic_over_openai.finishes import Ending
+from conversion.errors import UpstreamBroken
+from conversion.report import Report
+from conversion.tool_ids import to_client
+from conversion.usage import FinishReason, Usage
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the request says about the answer.
+
+    ``model`` is the name the client asked for. ``tool_names`` leads from the upstream's names to the client's.
+    ``one_hour_asked`` tells whether the client asked for cache entries of one hour; it is only called when that matters.
+    """
+
+    message_id: str
+    model: str
+    tool_names: Mapping[str, str] = field(default_factory=dict)
+    stop_sequences: Sequence[str] = ()
+    prompt_tokens_estimate: int = 0
+    omit_thinking_text: bool = False
+    one_hour_asked: Callable[[], bool] = _never
+
+    def tool_id(self, upstream_id: str, *, number: int) -> str:
+        """The client's id for a call; made from the message's where the upstream gave none."""
+        if upstream_id:
+            return to_client(upstream_id)
+        return to_client(f"toolu_{self.message_id.removeprefix('msg_')}_{number}")
+
+
+@dataclass(slots=True)
+class Facts:
+    """What is known so far. ``answer_chars`` counts all that the model wrote, thinking and arguments included."""
+
+    expected: Expected
+    report: Report
+    ending: Ending = field(init=False)
+    upstream_id: str = ""
+    answered_model: str = ""
+    answered_by: str = ""
+    finish_reason: FinishReason | None = None
+    reported: Usage | None = None
+    answer_chars: int = 0
+    seen: bool = False
+    _noted: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.ending = Ending(self.expected.stop_sequences)
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens as reported, else as estimated; nothing at all before the upstream has begun to answer."""
+        if not self.seen:
+            return self.reported or Usage()
+        usage = with_estimates(
+            self.reported,
+            prompt_tokens=self.expected.prompt_tokens_estimate,
+            answer_chars=self.answer_chars,
+        )
+        return with_cache_lifetime(usage, self.expected.one_hour_asked)
+
+    def read_answer(self, answer: dict[str, Any], raw: bytes) -> None:
+        """Learn from a chunk or a whole answer what is not content.
+
+        Raises:
+            UpstreamError: it is an error.
+        """
+        if answer.get("usage") or "x_groq" in answer:
+            self.reported = read_usage(answer, raw) or self.reported
+        if answer.get("error"):
+            self.finish_reason = FinishReason.ERROR
+            raise read_error_value(answer["error"])
+        if answer.get("object") == "error":  # vLLM
+            self.finish_reason = FinishReason.ERROR
+            raise read_error_value(answer)
+
+    def read_origin(self, answer: dict[str, Any]) -> None:
+        """Learn who answered. Azure's first chunk has the keys, but empty (recording azure-model-router)."""
+        self.upstream_id = self.upstream_id or _text(answer.get("id"))
+        self.answered_model = self.answered_model or _text(answer.get("model"))
+        self.answered_by = self.answered_by or _text(answer.get("provider"))
+
+    def read_ending(self, choice: dict[str, Any]) -> None:
+        """Learn why the answer ends.
+
+        Raises:
+            UpstreamError: because it failed.
+        """
+        if choice.get("error"):
+            self.finish_reason = FinishReason.ERROR
+            raise read_error_value(choice["error"])
+        self.ending.read(choice)
+        if self.ending.reason is FinishReason.ERROR:
+            self.finish_reason = FinishReason.ERROR
+            why = _text(choice.get("native_finish_reason"))
+            raise UpstreamBroken(
+                "the upstream failed while it answered" + (f" ({why[:100]})" if why else ""),
+                upstream_code=why[:100],
+            )
+
+    def note_left_out(self, message: dict[str, Any]) -> None:
+        """Note what a Messages answer has no place for, once each."""
+        for name in LEFT_OUT:
+            if message.get(name):
+                self.note_dropped(name, LEFT_OUT[name])
+
+    def note_dropped(self, name: str, why: str) -> None:
+        """Note one thing that was left out of the answer, once."""
+        if name not in self._noted:
+            self._noted.add(name)
+            self.report.dropped(f"answer.{name}", why)
+
+
+LEFT_OUT = {
+    "annotations": "a citation of Anthropic's needs an encrypted index, which only Anthropic can make",
+    "images": "a Messages answer holds no images",
+    "audio": "a Messages answer holds no audio",
+}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
