@@ -60,14 +60,13 @@ def read_call(dialect: Dialect, raw: bytes) -> Call:
 
 
 def _read_max_tokens(dialect: Dialect, body: dict[str, Any]) -> int | None:
+    names: tuple[str, ...] = ("max_completion_tokens", "max_tokens")
     if dialect is Dialect.ANTHROPIC_MESSAGES:
         if body.get("max_tokens") is None:
             raise RequestInvalid(
                 "Field required: an integer, the most tokens to answer with", path="max_tokens"
             )
         names = ("max_tokens",)
-    else:
-        names = ("max_completion_tokens", "max_tokens")
     for name in names:
         value = body.get(name)
         if value is None:

@@ -93,5 +93,5 @@ class Relay:
     def _error_event(self, error: GatewayError) -> bytes:
         ask = self._attempt.asked.ask
         return write_error_event(
-            ask.dialect, row_for(error, ask.dialect).type, error.message, request_id=ask.id
+            ask.dialect, row_for(error, ask.dialect).type, error.message, ask.id
         )

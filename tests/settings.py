@@ -10,6 +10,7 @@ os.environ.setdefault("GATEWAY_ALLOWED_HOSTS", "testserver,localhost,127.0.0.1")
 from llmgateway.settings import *  # noqa: E402, F403
 from llmgateway.settings import DATA_DIR, DATABASES, IS_SQLITE  # noqa: E402
 
+(DATA_DIR / "static").mkdir(parents=True, exist_ok=True)
 if IS_SQLITE:
     # A file, not memory: several threads of a test use it at once, each over a connection of its own.
     DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}

@@ -330,7 +330,7 @@ async def test_an_error_in_mid_stream_ends_it_with_an_error_event(
         **chunk(finish_reason="error"),
         "error": {"code": "server_error", "message": "provider died"},
     }
-    upstream.answers(stream_answer([*text_stream("Hello")[:2], late]))
+    upstream.answers(stream_answer([*text_stream("Hello")[:2], late], pause_s=0.05))
 
     answer = await gateway.messages(STREAM)
     found = events(answer.content)

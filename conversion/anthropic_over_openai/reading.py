@@ -1,0 +1,98 @@
+"""What the parts of a request's conversion share: the target's traits, the notes, and readers that name the field."""
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from conversion.errors import RequestInvalid
+from conversion.report import Report
+from conversion.traits import ChatTraits
+
+NAME_HASH_CHARS = 8
+
+
+@dataclass(slots=True)
+class Reading:
+    """One request on its way. ``binary_chars`` counts base64, which is no text to estimate tokens from."""
+
+    traits: ChatTraits
+    report: Report
+    tool_names: dict[str, str] = field(default_factory=dict)
+    upstream_names: dict[str, str] = field(default_factory=dict)
+    cache_control_dropped: bool = False
+    binary_chars: int = 0
+    _noted: set[str] = field(default_factory=set)
+
+    def dropped_once(self, path: str, why: str) -> None:
+        """Note something that may be there a hundred times, once."""
+        if path not in self._noted:
+            self._noted.add(path)
+            self.report.dropped(path, why)
+
+    def mapped_once(self, path: str, why: str) -> None:
+        """As ``dropped_once``, for what crossed in another form."""
+        if path not in self._noted:
+            self._noted.add(path)
+            self.report.mapped(path, why)
+
+    def tool_name(self, name: str) -> str:
+        """The name the upstream is told: the client's, or a legal one made from it that can be traced back.
+
+        Chat completions take ``^[a-zA-Z0-9_-]{1,64}$`` (OpenAI's API reference, read August 2026).
+        """
+        known = self.upstream_names.get(name)
+        if known is not None:
+            return known
+        legal = name
+        longest = self.traits.tool_name_chars_max
+        if len(name) > longest or not is_legal_name(name):
+            mark = "_" + sha256(name.encode()).hexdigest()[:NAME_HASH_CHARS]
+            head = "".join(char if is_legal_name(char) else "_" for char in name)
+            legal = head[: longest - len(mark)] + mark
+            self.tool_names[legal] = name
+            self.mapped_once(
+                "tools[].name", "made shorter or legal for this target, and restored in the answer"
+            )
+        self.upstream_names[name] = legal
+        return legal
+
+    def with_cache_mark(self, part: dict[str, Any], block: dict[str, Any]) -> dict[str, Any]:
+        """The part with the block's cache mark, where the target takes it."""
+        mark = block.get("cache_control")
+        if mark is not None:
+            if self.traits.cache_control:
+                part["cache_control"] = mark
+            else:
+                self.cache_control_dropped = True
+        return part
+
+
+def is_legal_name(name: str) -> bool:
+    """Whether chat completions take the name."""
+    return name.isascii() and all(char.isalnum() or char in "_-" for char in name) and bool(name)
+
+
+def as_object(value: Any, path: str) -> dict[str, Any]:
+    """The value as an object; none at all is an empty one."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise RequestInvalid("Input should be a valid dictionary", path=path)
+    return value
+
+
+def as_list(value: Any, path: str) -> list[Any]:
+    """The value as a list; none at all is an empty one."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise RequestInvalid("Input should be a valid list", path=path)
+    return value
+
+
+def need_text(holder: dict[str, Any], name: str, path: str) -> str:
+    """The member as a string, which must be there."""
+    value = holder.get(name)
+    if not isinstance(value, str):
+        raise RequestInvalid("Field required: a string", path=f"{path}.{name}")
+    return value

@@ -1,0 +1,215 @@
+"""How much the model is asked to think, and its earlier thoughts on their way back."""
+
+from typing import Any
+
+from conversion import reasoning
+from conversion.anthropic_over_openai.reading import Reading, as_object
+from conversion.errors import RequestInvalid
+
+ALL_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+BUDGET_LOW_MAX = 2048
+BUDGET_MEDIUM_MAX = 8192
+BUDGET_MIN = 1024
+CLAUDE_FORMAT = "anthropic-claude-v1"
+
+
+def write_reasoning(body: dict[str, Any], request: dict[str, Any], reading: Reading) -> bool:
+    """Put the wish to think into the request; whether the client wants thinking without its text."""
+    thinking = as_object(body.get("thinking"), "thinking")
+    kind = thinking.get("type")
+    if body.get("thinking") is not None and not isinstance(kind, str):
+        raise RequestInvalid("Field required: a string", path="thinking.type")
+    effort = _read_effort(body, reading)
+    if reading.traits.reasoning == "none":
+        if kind not in {None, "disabled"}:
+            reading.report.dropped("thinking", "this target is not asked to think")
+        if effort:
+            reading.report.dropped("output_config.effort", "this target takes no effort")
+    elif reading.traits.reasoning == "openrouter":
+        _write_openrouter(thinking, effort, request, reading)
+    else:
+        _write_effort(thinking, effort, request, reading)
+    return thinking.get("display") == "omitted"
+
+
+def _read_effort(body: dict[str, Any], reading: Reading) -> str | None:
+    effort = as_object(body.get("output_config"), "output_config").get("effort")
+    if effort is None:
+        return None
+    if not isinstance(effort, str) or effort not in ALL_EFFORTS:
+        raise RequestInvalid(
+            "Input should be 'low', 'medium', 'high', 'xhigh' or 'max'", path="output_config.effort"
+        )
+    return _clamped(effort, reading)
+
+
+def _clamped(effort: str, reading: Reading) -> str:
+    """The effort, or the strongest one known that is weaker; the weakest where none is."""
+    known = reading.traits.efforts
+    if effort in known or effort == "none":
+        return effort
+    rank = ALL_EFFORTS.index(effort)
+    weaker = [name for name in known if name in ALL_EFFORTS and ALL_EFFORTS.index(name) < rank]
+    chosen = weaker[-1] if weaker else known[0]
+    reading.report.mapped(
+        "output_config.effort", f"{effort} is not known here; {chosen} is asked for"
+    )
+    return chosen
+
+
+def _budget(thinking: dict[str, Any]) -> int:
+    budget = thinking.get("budget_tokens")
+    if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
+        raise RequestInvalid("Field required: a positive integer", path="thinking.budget_tokens")
+    return budget
+
+
+def _write_openrouter(
+    thinking: dict[str, Any], effort: str | None, request: dict[str, Any], reading: Reading
+) -> None:
+    """OpenRouter's ``reasoning`` object: effort or max_tokens, never both (its page on reasoning, August 2026)."""
+    kind = thinking.get("type")
+    if kind == "disabled":
+        request["reasoning"] = {"enabled": False}
+        if effort:
+            # OpenRouter turns verbosity into Claude's effort; with thinking off it is the only way to say it.
+            request["verbosity"] = effort
+            reading.report.mapped(
+                "output_config.effort", "sent as verbosity, because thinking is off"
+            )
+        return
+    if kind == "enabled":
+        budget, limit = _budget(thinking), request[reading.traits.max_tokens_field]
+        if budget >= limit:
+            if limit <= BUDGET_MIN:
+                request["reasoning"] = {"effort": reading.traits.efforts[0]}
+                reading.report.mapped(
+                    "thinking.budget_tokens",
+                    "does not fit into max_tokens; the least effort is asked for",
+                )
+                return
+            reading.report.mapped(
+                "thinking.budget_tokens", f"brought below max_tokens, from {budget} to {limit - 1}"
+            )
+            budget = limit - 1
+        request["reasoning"] = {"max_tokens": budget}
+        if effort:
+            request["verbosity"] = effort
+            reading.report.mapped("output_config.effort", "sent as verbosity, beside the budget")
+        return
+    if effort:
+        request["reasoning"] = {"effort": effort}
+    elif kind is not None:
+        request["reasoning"] = {"enabled": True}
+
+
+def _write_effort(
+    thinking: dict[str, Any], effort: str | None, request: dict[str, Any], reading: Reading
+) -> None:
+    kind = thinking.get("type")
+    if kind == "disabled":
+        if "none" in reading.traits.efforts:
+            request["reasoning_effort"] = "none"
+        else:
+            reading.report.dropped("thinking", "this target cannot be told not to think")
+        return
+    if kind == "enabled" and effort is None:
+        budget = _budget(thinking)
+        level = (
+            "low"
+            if budget <= BUDGET_LOW_MAX
+            else "medium"
+            if budget <= BUDGET_MEDIUM_MAX
+            else "high"
+        )
+        effort = _clamped(level, reading)
+        reading.report.mapped(
+            "thinking.budget_tokens", f"{budget} tokens are sent as effort {effort}"
+        )
+    if effort:
+        request["reasoning_effort"] = effort
+
+
+class Replay:
+    """The thoughts of one assistant turn, in order, as the target takes them back."""
+
+    __slots__ = ("_details", "_extras", "_reading", "_texts")
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._details: list[dict[str, Any]] = []
+        self._texts: list[str] = []
+        self._extras: dict[str, Any] = {}
+
+    def add_thinking(self, block: dict[str, Any], path: str) -> None:
+        """A ``thinking`` block."""
+        text, signature = block.get("thinking"), block.get("signature")
+        if not isinstance(text, str):
+            raise RequestInvalid("Field required: a string", path=f"{path}.thinking")
+        signature = signature if isinstance(signature, str) else ""
+        if text:
+            self._texts.append(text)
+        details = reasoning.unpack_details(signature, thinking=text)
+        if details is not None:
+            self._details.extend(details)
+        elif signature and not reasoning.is_ours(signature) and self._is_claude:
+            self._details.append(
+                {
+                    "type": "reasoning.text",
+                    "text": text,
+                    "signature": signature,
+                    "format": CLAUDE_FORMAT,
+                    "index": len(self._details),
+                }
+            )
+        elif self._reading.traits.reasoning_replay != "content":
+            self._reading.dropped_once(
+                "messages[].content[].thinking", "signed by another vendor, or not at all"
+            )
+
+    def add_redacted(self, block: dict[str, Any], path: str) -> None:
+        """A ``redacted_thinking`` block: reasoning details, the extra content of a tool call, or Anthropic's own."""
+        data = block.get("data")
+        if not isinstance(data, str):
+            raise RequestInvalid("Field required: a string", path=f"{path}.data")
+        extra = reasoning.unpack_extra(data)
+        if extra is not None:
+            self._extras[extra["tool_id"]] = extra["extra_content"]
+            return
+        details = reasoning.unpack_details(data)
+        if details is not None:
+            self._details.extend(details)
+        elif not reasoning.is_ours(data) and self._is_claude:
+            entry = {
+                "type": "reasoning.encrypted",
+                "data": data,
+                "format": CLAUDE_FORMAT,
+                "index": len(self._details),
+            }
+            self._details.append(entry)
+        else:
+            self._reading.dropped_once(
+                "messages[].content[].redacted_thinking", "encrypted by another vendor"
+            )
+
+    def extra_content(self, client_id: str, upstream_id: str) -> Any:
+        """What a tool call must carry beside itself; None as a rule (Gemini's thought signatures, trap 44)."""
+        return self._extras.get(client_id, self._extras.get(upstream_id))
+
+    def write(self, message: dict[str, Any]) -> None:
+        """Put the thoughts on the assistant's message."""
+        way = self._reading.traits.reasoning_replay
+        if way == "details" and self._details:
+            # A plain mark of ours holds no signature: nobody but its own maker could use it.
+            message["reasoning_details"] = self._details
+        elif way == "content" and self._texts:
+            message["reasoning_content"] = "".join(self._texts)
+        elif self._details or self._texts:
+            self._reading.dropped_once(
+                "messages[].content[].thinking", "this target takes no earlier thoughts back"
+            )
+
+    @property
+    def _is_claude(self) -> bool:
+        traits = self._reading.traits
+        return traits.reasoning_replay == "details" and "claude" in traits.model
