@@ -45,6 +45,8 @@ class Cutter:
     """Gives back whole frames, as they came, and holds the rest until its end has come."""
 
     def __init__(self) -> None:
+        self.is_empty = True
+        """Whether nothing is held."""
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._seam = b""
@@ -60,8 +62,7 @@ class Cutter:
                 self._hold(data)
                 return b""
             self._held.append(data)
-            data = b"".join(self._held)
-            self._held, self._held_bytes, self._seam = [], 0, b""
+            data = self.close()
         end = _end_of_last_frame(data)
         if end == len(data):
             return data
@@ -72,9 +73,11 @@ class Cutter:
         """The frame that was never ended, if there is one. Servers that forget the last blank line exist."""
         rest = b"".join(self._held)
         self._held, self._held_bytes, self._seam = [], 0, b""
+        self.is_empty = True
         return rest
 
     def _hold(self, data: bytes) -> None:
+        self.is_empty = False
         self._held.append(data)
         self._held_bytes += len(data)
         self._seam = (self._seam + data)[-_SEAM:]
@@ -96,6 +99,15 @@ class Frames:
         Raises:
             UpstreamInvalid: a frame passes ``FRAME_BYTES_MAX``.
         """
+        if (
+            data.startswith(b"data: ")
+            and self._cutter.is_empty
+            and data.find(b"\n", 6) == len(data) - 2
+            and data.endswith(b"\n\n")
+            and b"\r" not in data
+        ):  # one whole frame in one read, as most come
+            self._at_start = False
+            return [(b"", data[6:-2])]
         return self.read(self._cutter.feed(data))
 
     def close(self) -> list[Frame]:

@@ -148,9 +148,10 @@ def write_delta_usage(usage: Usage) -> DeltaUsage:
 def write_usage(usage: Usage) -> MessageUsage:
     """The usage of a message: every key of the SDK's type, so that no client meets an undefined one (trap 53)."""
     one_hour = min(usage.cache_write_1h_tokens or 0, usage.cache_write_tokens or 0)
+    written = write_delta_usage(usage)
     return {
-        "output_tokens_details": None,
-        **write_delta_usage(usage),
+        **written,
+        "output_tokens_details": written.get("output_tokens_details"),
         "cache_creation": {
             "ephemeral_5m_input_tokens": (usage.cache_write_tokens or 0) - one_hour,
             "ephemeral_1h_input_tokens": one_hour,

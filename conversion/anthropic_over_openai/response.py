@@ -135,15 +135,11 @@ def _text(message: dict[str, Any], facts: Facts) -> list[Block]:
 
 
 def _calls(message: dict[str, Any], facts: Facts) -> list[Block]:
-    calls = ToolCalls()
-    for entry in read_calls(message):
-        call, piece = calls.read(entry)
-        call.arguments.append(piece)
-        facts.answer_chars += len(piece)
     blocks: list[Block] = []
     ids: set[str] = set()
-    for call in calls.calls:
-        arguments = call.text()
+    for entry in read_calls(message):
+        call, arguments = ToolCalls().read(entry)  # nothing to join: each entry is a whole call
+        facts.answer_chars += len(arguments)
         if not call.name:
             if arguments.strip():
                 raise UpstreamInvalid("the upstream sent a tool call without a name")

@@ -24,8 +24,8 @@ has been cut, and the client is told so instead of a made-up ``end_turn`` (trap 
 block stays open, since nothing but the error event may follow (rule S8), and writing that is up to the caller.
 
 Accepted as inexact: a signature that comes after its thinking block was closed gets a block of its own, without text;
-arguments that are no JSON object cannot be streamed and wait for the end of their call; arguments that are not JSON at
-all are passed as they are, because the client may know what to do with a call that was cut at ``max_tokens`` (trap 12).
+arguments that are no JSON object cannot be streamed and wait for the end of their call; arguments that begin like an
+object are passed as they come, so that a client sees how far a call got that was cut at ``max_tokens`` (trap 12).
 """
 
 from typing import Any
@@ -56,6 +56,8 @@ from conversion.reasoning import pack_details, pack_extra
 from conversion.sse import Frames, is_end_mark, is_whole, write_anthropic_event
 from conversion.usage import FinishReason, Usage
 from conversion.wire.anthropic_answer import Message, MessageDelta, MessageStart
+
+_PLAIN = frozenset({"role", "content"})
 
 
 class MessageStream:
@@ -156,6 +158,10 @@ class MessageStream:
             facts.read_ending(choice)
 
     def _read_delta(self, delta: dict[str, Any]) -> None:
+        content = delta.get("content")
+        if content and isinstance(content, str) and delta.keys() <= _PLAIN:
+            self._say(content)  # nine chunks in ten
+            return
         if (
             delta.get("reasoning_details")
             or delta.get("reasoning_content")
@@ -163,7 +169,6 @@ class MessageStream:
         ):
             for detail in read_reasoning(delta):
                 self._think(detail)
-        content = delta.get("content")
         if content:
             if isinstance(content, str):
                 self._say(content)
@@ -266,7 +271,7 @@ class MessageStream:
                     continue
                 self._open_call(call)
             if not call.sent:
-                self._blocks.delta(_whole_input(call.text()))
+                self._send_whole(call)
             call.state = "closed"
             self._blocks.close()
         held, self._held = self._held, []
@@ -303,6 +308,14 @@ class MessageStream:
             if piece:
                 call.sent = len(call.arguments)
                 self._blocks.delta(piece)
+
+    def _send_whole(self, call: ToolCall) -> None:
+        """Arguments that could not be streamed: none at all, or no object."""
+        try:
+            self._blocks.delta(orjson.dumps(read_input(call.text())).decode())
+        except UpstreamInvalid:
+            if self.facts.ending.reason is not FinishReason.LENGTH:
+                raise
 
     def _miss_name(self, call: ToolCall) -> None:
         if call.text().strip():
@@ -359,10 +372,3 @@ class MessageStream:
 
 def _order(call: ToolCall) -> float:
     return float("inf") if call.index is None else call.index
-
-
-def _whole_input(arguments: str) -> str:
-    try:
-        return orjson.dumps(read_input(arguments)).decode()
-    except UpstreamInvalid:
-        return arguments
