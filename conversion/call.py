@@ -1,8 +1,8 @@
 """Reads a client's body just far enough to route it; the converters read the rest."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import orjson
 
 from conversion.dialects import Dialect
@@ -12,8 +12,7 @@ CONTEXT_SUFFIX = "[1m]"
 """Claude Code marks a model with a long context window so; the mark is no part of the name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One client request as far as routing needs it. ``body`` is decoded ``raw`` and is never edited.
 
     ``alias`` is the model name the client asked for, without Claude Code's context mark. ``max_output_tokens``
@@ -25,7 +24,7 @@ class Call:
     body: dict[str, Any]
     alias: str
     stream: bool
-    max_output_tokens: int | None = field(default=None)
+    max_output_tokens: int | None = None
 
 
 def read_call(dialect: Dialect, raw: bytes) -> Call:

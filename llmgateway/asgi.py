@@ -1,7 +1,6 @@
 """The ASGI application: the hot path through the lean handler, pages through Django's own."""
 
 import os
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmgateway.settings")
@@ -15,7 +14,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
 
 from llmgateway import current
-from llmgateway.lean_handler import LeanHandler, Receive, Scope
+from llmgateway.lean_handler import LeanHandler, Receive
 from llmgateway.wire import Send
 
 HOT_PREFIXES = ("/v1/", "/health/")
@@ -27,21 +26,16 @@ hot = LeanHandler(
 )
 
 
-async def http(scope: Scope, receive: Receive, send: Send) -> None:
-    """One HTTP request, hot or page."""
-    handler: Callable[..., Awaitable[None]] = (
-        hot if scope["path"].startswith(HOT_PREFIXES) else pages
-    )
-    await handler(scope, receive, send)
-
-
-others = ProtocolTypeRouter({"http": http, "websocket": URLRouter([])})
+others = ProtocolTypeRouter({"websocket": URLRouter([])})
 
 
 async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     """What an ASGI server calls."""
     if scope["type"] == "http":
-        await http(scope, receive, send)
+        if scope["path"].startswith(HOT_PREFIXES):
+            await hot(scope, receive, send)
+        else:
+            await pages(scope, receive, send)
     elif scope["type"] == "lifespan":
         await lifespan(receive, send)
     else:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from conversion.pairs import make_converter
-
 from accounting.journal import Segment
 from accounting.ledger import Entry, Ledger
 from accounting.models import UsageRecord
@@ -16,6 +14,7 @@ from accounting.snapshot import KeyPicture
 from conversion.call import Call
 from conversion.dialects import Converter
 from conversion.errors import GatewayError, UpstreamError, UpstreamInvalid
+from conversion.pairs import make_converter
 from llmgateway.exchange import ClientRequest
 from routing.snapshot import Target
 from routing.upstream.attempt import ERROR_BYTES_MAX, Reply, choose_credential, send
@@ -25,7 +24,7 @@ Status = UsageRecord.Status
 RETRY_AFTER_S_MAX = 24 * 3600
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """What all attempts of one request have in common. ``alias`` is the name the client asked for."""
 

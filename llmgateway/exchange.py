@@ -12,7 +12,7 @@ SESSION_HEADER = "x-claude-code-session-id"
 AGENT_HEADERS = ("x-llmgateway-agent", "x-claude-code-agent-id")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ClientRequest:
     """One request as it came in. Header names are in lower case; ``accepted_s`` is a monotonic time in seconds."""
 

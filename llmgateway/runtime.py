@@ -6,6 +6,7 @@ that neither the look nor the building holds up a request.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import random
 import threading
@@ -59,6 +60,9 @@ class Runtime:
             self.ledger.start()
             self._watch = spawn(self._watch_forever(), name="snapshot watch")
             self.state = State.SERVING
+            # What is loaded by now lives as long as the process: no collection needs to look at it again.
+            gc.collect()
+            gc.freeze()
 
     async def stop(self) -> None:
         """Let go of everything, once no request is under way; what is settled is written first."""

@@ -10,7 +10,7 @@ from routing.snapshot import AliasPicture, RoutePicture, Snapshot, Target
 SUGGESTIONS_MAX = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Plan:
     """The targets chosen for one call, in the order to try. ``alias`` is the row's name or pattern."""
 

@@ -33,7 +33,7 @@ REFUSED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WrittenRequest:
     """What goes to the upstream, and what the answer's conversion must know of the request.
 

@@ -1,6 +1,8 @@
 """Starts the production server in the foreground."""
 
 import argparse
+import signal
+import sys
 from typing import Any
 
 import uvicorn
@@ -34,6 +36,8 @@ class Command(BaseCommand):
             check_shared_state()
         if not settings.STATIC_ROOT.exists():
             call_command("collectstatic", verbosity=0, interactive=False)
+        # uvicorn drains, then raises the signal again: asked to stop, the program has done as it was told.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         uvicorn.run(
             "llmgateway.asgi:application",
             host=options["host"],
