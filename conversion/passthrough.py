@@ -85,8 +85,10 @@ class Passthrough:
             return b""
         rest = self._cutter.close()
         passed = b""
+        if not rest.strip():
+            passed = rest
         # Half a frame is no use to anybody: it says only that the stream was cut.
-        if rest.strip() and all(is_whole(data) for _, data in Frames().read(rest)):
+        elif all(is_whole(data) for _, data in Frames().read(rest)):
             passed = self._pass(rest + b"\n\n")
         if self.done or self.failure is not None:
             return passed

@@ -13,10 +13,6 @@ from conversion.tool_ids import to_client
 from conversion.usage import FinishReason, Usage
 
 
-def _never() -> bool:
-    return False
-
-
 @dataclass(frozen=True, slots=True)
 class Expected:
     """What the request says about the answer.
@@ -31,7 +27,7 @@ class Expected:
     stop_sequences: Sequence[str] = ()
     prompt_tokens_estimate: int = 0
     omit_thinking_text: bool = False
-    one_hour_asked: Callable[[], bool] = _never
+    one_hour_asked: Callable[[], bool] = bool  # bool() is False
 
     def tool_id(self, upstream_id: str, *, number: int) -> str:
         """The client's id for a call; made from the message's where the upstream gave none."""

@@ -297,9 +297,9 @@ class MessageStream:
         call.state = "open"
 
     def _write_extra(self, call: ToolCall) -> None:
-        if call.extra is not None and call.client_id:
+        if call.extra is not None and call.client_id and not call.extra_sent:
             data = pack_extra(call.client_id, call.extra)
-            call.extra = None
+            call.extra_sent = True
             self._blocks.whole({"type": "redacted_thinking", "data": data})
 
     def _send_arguments(self, call: ToolCall) -> None:

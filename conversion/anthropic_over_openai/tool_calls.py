@@ -21,6 +21,7 @@ class ToolCall:
         "arguments",
         "client_id",
         "extra",
+        "extra_sent",
         "id",
         "index",
         "name",
@@ -36,6 +37,7 @@ class ToolCall:
         """The id of its block; empty until it has one."""
         self.arguments: list[str] = []
         self.extra: Any = None
+        self.extra_sent = False
         self.state = "waiting"
         """``waiting``, then ``open`` while its block is, then ``closed``: kept here for the stream's sake."""
         self.sent = 0

@@ -28,7 +28,9 @@ def read(name: str) -> bytes:
     lines = data.splitlines()
     if not name.startswith("anthropic-"):
         return b"".join(b"data: %b\n\n" % line for line in [*lines, b"[DONE]"])
-    return b"".join(b"event: %b\ndata: %b\n\n" % (_type(line), line) for line in lines)
+    # A file of two answers, one after the other, stands for the first.
+    end = next(at for at, line in enumerate(lines) if _type(line) == b"message_stop")
+    return b"".join(b"event: %b\ndata: %b\n\n" % (_type(line), line) for line in lines[: end + 1])
 
 
 def _type(line: bytes) -> bytes:

@@ -1,0 +1,68 @@
+import json
+from decimal import Decimal
+
+import orjson
+
+from conversion.anthropic_over_openai.converter import AnthropicOverOpenAI
+from conversion.call import read_call
+from conversion.dialects import Converter, Dialect
+from conversion.errors import UpstreamStreamCut
+from conversion.traits import ChatTraits
+from conversion.usage import FinishReason
+from tests.conversion import recordings
+from tests.conversion.anthropic_over_openai.answering import REQUEST
+from tests.conversion.grammar import accumulate, check_stream
+
+
+def convert(request=REQUEST) -> AnthropicOverOpenAI:
+    call = read_call(Dialect.ANTHROPIC_MESSAGES, orjson.dumps(request))
+    return AnthropicOverOpenAI(call, ChatTraits(model="acme/large"), message_id="msg_1")
+
+
+def test_stream_is_told_by_all_members():
+    converter: Converter = convert({**REQUEST, "model": "claude-alias[1m]", "stream": True})
+    assert json.loads(converter.request)["model"] == "acme/large"
+    assert (converter.started, converter.content_started, converter.done) == (False, False, False)
+    assert converter.finish_reason is None
+    stream = converter.feed(recordings.read("openrouter-image.sse")) + converter.finish()
+    message = accumulate(check_stream(stream, failed=False))
+    assert message["id"] == "msg_1"
+    assert message["model"] == "claude-alias"
+    assert (converter.started, converter.content_started, converter.done) == (True, True, True)
+    assert converter.failure is None
+    assert converter.finish_reason is FinishReason.STOP
+    assert converter.answered_model == "anthropic/claude-3.5-sonnet"
+    assert converter.answered_by == "Amazon Bedrock"
+    assert converter.upstream_id == "gen-1754441344-pyQnLz9c6qI7tV48Fjp4"
+    assert converter.usage.cost_usd == Decimal("0.000351")
+    assert converter.report.notes == []
+
+
+def test_whole_answer_is_a_message():
+    converter = convert()
+    body = orjson.dumps(
+        {"id": "gen-1", "choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}
+    )
+    assert json.loads(converter.read_answer(body))["content"][0]["text"] == "Hi"
+    assert converter.upstream_id == "gen-1"
+    assert converter.usage.estimated
+
+
+def test_cut_is_a_failure():
+    converter = convert()
+    assert converter.finish() == b""
+    assert isinstance(converter.failure, UpstreamStreamCut)
+
+
+def test_lifetime_of_the_cache_is_what_the_client_asked_for():
+    usage = {
+        "prompt_tokens": 9,
+        "completion_tokens": 1,
+        "prompt_tokens_details": {"cache_write_tokens": 4},
+    }
+    body = orjson.dumps({"choices": [{"message": {"content": "Hi"}}], "usage": usage})
+    hour = [{"type": "text", "text": "hi", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]
+    for content, written in ((hour, 4), ("hi", 0), ('say "ttl": "1h"', 0)):
+        converter = convert({**REQUEST, "messages": [{"role": "user", "content": content}]})
+        converter.read_answer(body)
+        assert converter.usage.cache_write_1h_tokens == written  # fmt: skip

@@ -1,0 +1,93 @@
+from decimal import Decimal
+
+import orjson
+import pytest
+
+from conversion.anthropic_over_openai.counts import (
+    read_usage,
+    with_cache_lifetime,
+    with_estimates,
+    write_usage,
+)
+from conversion.usage import Usage
+
+
+def read(usage, **members) -> Usage | None:
+    answer = {"usage": {"prompt_tokens": 10, "completion_tokens": 5, **usage}, **members}
+    return read_usage(answer, orjson.dumps(answer))
+
+
+@pytest.mark.parametrize(
+    "digits", ["0.00000000000000000001234567890123456789", "3e-7", "0", "12.50", '"0.10"']
+)
+def test_cost_is_exact_to_the_digit(digits):
+    raw = b'{"usage":{"prompt_tokens":1,"cost":%b}}' % digits.encode()
+    usage = read_usage(orjson.loads(raw), raw)
+    assert usage is not None
+    assert usage.cost_usd == Decimal(digits.strip('"'))
+
+
+@pytest.mark.parametrize("cost", [-1, None, True, "much", "NaN", {}])
+def test_what_is_no_cost_is_none(cost):
+    usage = read({"cost": cost})
+    assert usage is not None
+    assert usage.cost_usd is None
+
+
+def test_cost_is_not_trusted_to_be_where_the_count_was_found():
+    raw = b'{"usage":null,"x_groq":{"usage":{"prompt_tokens":1,"cost":1}}}'
+    assert read_usage(orjson.loads(raw), raw) == Usage(prompt_tokens=1)
+
+
+@pytest.mark.parametrize(
+    ("usage", "read_tokens", "written_tokens"),
+    [
+        ({"prompt_tokens_details": {"cached_tokens": 3, "cache_write_tokens": 2}}, 3, 2),
+        ({"prompt_tokens_details": {"cached_tokens": 3, "cache_creation_tokens": 2}}, 3, 2),
+        ({"cache_read_input_tokens": 3, "cache_creation_input_tokens": 2}, 3, 2),
+        ({"prompt_cache_hit_tokens": 3}, 3, None),
+        ({"prompt_tokens_details": {"cached_tokens": 0}, "prompt_cache_hit_tokens": 3}, 0, None),
+        ({"prompt_tokens_details": {"cached_tokens": None}}, None, None),
+    ],
+)
+def test_cached_tokens_are_found_in_each_spelling(usage, read_tokens, written_tokens):
+    found = read(usage)
+    assert found is not None
+    assert (found.cache_read_tokens, found.cache_write_tokens) == (read_tokens, written_tokens)
+
+
+@pytest.mark.parametrize("count", [True, "5", -5, None, [], {}])
+def test_what_is_no_count_is_none(count):
+    usage = read({"completion_tokens": count})
+    assert usage is not None
+    assert usage.completion_tokens is None
+
+
+def test_whole_float_is_a_count():
+    usage = read({"completion_tokens": 5.0})
+    assert usage is not None
+    assert usage.completion_tokens == 5
+
+
+def test_reported_usage_is_not_estimated():
+    usage = Usage(prompt_tokens=1, completion_tokens=2)
+    assert with_estimates(usage, prompt_tokens=9, answer_chars=9) is usage
+
+
+def test_missing_prompt_tokens_are_estimated():
+    usage = with_estimates(Usage(completion_tokens=2), prompt_tokens=9, answer_chars=9)
+    assert usage == Usage(prompt_tokens=9, completion_tokens=2, estimated=True)
+
+
+def test_lifetime_told_by_the_upstream_is_kept():
+    details = {
+        "cache_creation_tokens": 30,
+        "cache_creation_token_details": {"ephemeral_1h_input_tokens": 10},
+    }
+    usage = read({"prompt_tokens": 100, "prompt_tokens_details": details})
+    assert usage is not None
+    assert with_cache_lifetime(usage, lambda: True).cache_write_1h_tokens == 10
+    assert write_usage(usage)["cache_creation"] == {
+        "ephemeral_5m_input_tokens": 20,  # 30 - 10
+        "ephemeral_1h_input_tokens": 10,
+    }

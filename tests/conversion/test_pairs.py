@@ -1,0 +1,49 @@
+import orjson
+import pytest
+
+from conversion.anthropic_over_openai.converter import AnthropicOverOpenAI
+from conversion.call import read_call
+from conversion.dialects import Dialect
+from conversion.errors import RequestInexpressible
+from conversion.pairs import make_converter
+from conversion.passthrough import Passthrough
+from conversion.traits import ChatTraits
+
+BODY = {
+    "model": "alias",
+    "max_tokens": 9,
+    "stream": True,
+    "messages": [{"role": "user", "content": "hi"}],
+}
+
+
+def make(client: Dialect, upstream: Dialect, **traits):
+    call = read_call(client, orjson.dumps(BODY))
+    return make_converter(
+        call, upstream, ChatTraits(model="acme/large", **traits), message_id="msg_1"
+    )
+
+
+def test_messages_clients_speak_to_chat_upstreams():
+    assert isinstance(make(Dialect.ANTHROPIC_MESSAGES, Dialect.OPENAI_CHAT), AnthropicOverOpenAI)
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+def test_same_dialect_passes_through(dialect):
+    converter = make(dialect, dialect, parameters={"seed": 7})
+    assert isinstance(converter, Passthrough)
+    body = orjson.loads(converter.request)
+    assert body["model"] == "acme/large"
+    assert body["seed"] == 7
+
+
+@pytest.mark.parametrize("option", [True, False])
+def test_usage_is_asked_for_where_the_upstream_needs_it(option):
+    converter = make(Dialect.OPENAI_CHAT, Dialect.OPENAI_CHAT, stream_usage_option=option)
+    assert (b"include_usage" in converter.request) == option
+
+
+def test_pair_that_does_not_exist_says_so():
+    with pytest.raises(RequestInexpressible) as raised:
+        make(Dialect.OPENAI_CHAT, Dialect.ANTHROPIC_MESSAGES)
+    assert raised.value.may_fall_back
