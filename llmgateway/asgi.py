@@ -1,7 +1,7 @@
 """The ASGI application: the hot path through the lean handler, pages through Django's own."""
 
 import os
-from typing import Any
+from typing import Any, cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmgateway.settings")
 
@@ -35,7 +35,7 @@ async def application(scope: dict[str, Any], receive: Receive, send: Send) -> No
         if scope["path"].startswith(HOT_PREFIXES):
             await hot(scope, receive, send)
         else:
-            await pages(scope, receive, send)
+            await pages(scope, receive, cast("Any", send))
     elif scope["type"] == "lifespan":
         await lifespan(receive, send)
     else:

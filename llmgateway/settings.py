@@ -98,6 +98,80 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
+UNFOLD = {
+    "SITE_TITLE": "LLM gateway",
+    "SITE_HEADER": "LLM gateway",
+    "SITE_URL": "/usage/",
+    "SITE_ICON": "/static/llmgateway/mark.svg",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": "/static/llmgateway/mark.svg"}
+    ],
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": True,
+    "DASHBOARD_CALLBACK": "llmgateway.dashboard.fill",
+    "STYLES": ["/static/llmgateway/admin.css"],
+    "COLORS": {
+        "primary": {
+            "50": "240 253 250",
+            "100": "204 251 241",
+            "200": "153 246 228",
+            "300": "94 234 212",
+            "400": "45 212 191",
+            "500": "20 184 166",
+            "600": "13 148 136",
+            "700": "15 118 110",
+            "800": "17 94 89",
+            "900": "19 78 74",
+            "950": "4 47 46",
+        },
+    },
+    "SIDEBAR": {
+        "show_search": True,
+        "navigation": [
+            {
+                "items": [
+                    {"title": "Dashboard", "icon": "dashboard", "link": "/admin/"},
+                    {"title": "Usage report", "icon": "bar_chart", "link": "/usage/"},
+                    {
+                        "title": "Usage records",
+                        "icon": "receipt_long",
+                        "link": "/admin/accounting/usagerecord/",
+                    },
+                ],
+            },
+            {
+                "title": "Routing",
+                "separator": True,
+                "items": [
+                    {"title": "Providers", "icon": "cloud", "link": "/admin/routing/provider/"},
+                    {"title": "Credentials", "icon": "lock", "link": "/admin/routing/credential/"},
+                    {
+                        "title": "Deployments",
+                        "icon": "deployed_code",
+                        "link": "/admin/routing/deployment/",
+                    },
+                    {
+                        "title": "Model aliases",
+                        "icon": "alt_route",
+                        "link": "/admin/routing/modelalias/",
+                    },
+                ],
+            },
+            {
+                "title": "Accounts",
+                "separator": True,
+                "items": [
+                    {"title": "Teams", "icon": "groups", "link": "/admin/accounting/team/"},
+                    {"title": "Projects", "icon": "folder", "link": "/admin/accounting/project/"},
+                    {"title": "API keys", "icon": "key", "link": "/admin/accounting/virtualkey/"},
+                    {"title": "Prices", "icon": "sell", "link": "/admin/accounting/price/"},
+                    {"title": "Users", "icon": "person", "link": "/admin/auth/user/"},
+                ],
+            },
+        ],
+    },
+}
+
 ROOT_URLCONF = "llmgateway.urls"
 ASGI_APPLICATION = "llmgateway.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

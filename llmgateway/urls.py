@@ -1,11 +1,14 @@
-"""Which address is whose; /v1/ and /health/ are in hot_urls.py."""
+"""Which address is whose page; /v1/ and /health/ are in hot_urls.py."""
 
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from accounting.api import UsageView
+
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/"), name="home"),
     path("admin/", admin.site.urls),
     path("usage/", include("accounting.urls")),
+    path("api/usage/", UsageView.as_view(), name="api-usage"),
 ]

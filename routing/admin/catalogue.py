@@ -1,0 +1,40 @@
+"""Deployments: what can be called."""
+
+from django.contrib import admin
+from unfold.decorators import display
+
+from routing.admin.page import RoutingAdmin, switch_off, switch_on
+from routing.models import Deployment
+
+
+@admin.register(Deployment)
+class DeploymentAdmin(RoutingAdmin):
+    """One model at one provider."""
+
+    empty_help = (
+        "A deployment is one callable model: a provider and the model's name there, such as "
+        "anthropic/claude-sonnet-4.5. Routes end at deployments."
+    )
+    list_display = (
+        "upstream_model",
+        "provider",
+        "state",
+        "credential",
+        "context_window_tokens",
+        "max_output_tokens",
+    )
+    list_filter = ("enabled", "provider")
+    list_select_related = ("provider", "credential__provider")
+    search_fields = ("upstream_model", "provider__slug")
+    autocomplete_fields = ("provider", "credential")
+    actions = (switch_on, switch_off)
+    fieldsets = (
+        (None, {"fields": ("provider", "upstream_model", "credential", "enabled")}),
+        ("Limits", {"fields": (("context_window_tokens", "max_output_tokens"),)}),
+        ("Overrides", {"fields": ("parameters", "traits")}),
+    )
+
+    @display(description="State", label={"on": "success", "off": "danger"})
+    def state(self, row: Deployment) -> str:
+        """Whether it is called."""
+        return "on" if row.enabled and row.provider.enabled else "off"

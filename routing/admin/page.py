@@ -1,0 +1,79 @@
+"""What all routing pages share: which picture is live, a helpful empty list, and switching rows on and off."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from unfold.admin import ModelAdmin
+
+from routing import snapshot
+
+
+class RoutingAdmin(ModelAdmin):
+    """``empty_help`` says on an empty list what its rows are for and where to begin."""
+
+    list_before_template = "admin/_live.html"
+    change_form_before_template = "admin/_live.html"
+    empty_help = ""
+    compressed_fields = True
+    warn_unsaved_form = True
+    show_full_result_count = False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The list, with the state of the configuration above it."""
+        context = {
+            **live_state(),
+            "empty_help": "" if self.model.objects.exists() else self.empty_help,
+        }
+        return super().changelist_view(request, {**context, **(extra_context or {})})  # type: ignore[no-any-return]
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """The form, with the state of the configuration above it."""
+        context = {**live_state(), **(extra_context or {})}
+        return super().changeform_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
+
+
+def live_state() -> dict[str, Any]:
+    """What templates/admin/_live.html shows."""
+    held = snapshot.in_force()
+    return {
+        "live_what": "routing",
+        "live_number": held.number if held else None,
+        "live_built_at": held.built_at if held else None,
+        "live_failure": snapshot.failure(),
+        "live_warnings": held.warnings if held else (),
+    }
+
+
+@admin.action(description="Switch on")
+def switch_on(page: ModelAdmin, request: HttpRequest, rows: QuerySet[Model]) -> None:
+    """Enable the chosen rows."""
+    _switch(page, request, rows, enabled=True)
+
+
+@admin.action(description="Switch off")
+def switch_off(page: ModelAdmin, request: HttpRequest, rows: QuerySet[Model]) -> None:
+    """Disable the chosen rows."""
+    _switch(page, request, rows, enabled=False)
+
+
+def _switch(
+    page: ModelAdmin, request: HttpRequest, rows: QuerySet[Model], *, enabled: bool
+) -> None:
+    count = 0
+    for row in rows.filter(enabled=not enabled):
+        row.enabled = enabled  # type: ignore[attr-defined]
+        row.save(update_fields=["enabled"])
+        page.log_change(request, row, "Switched on." if enabled else "Switched off.")
+        count += 1
+    word = "on" if enabled else "off"
+    messages.success(request, f"{count} switched {word}; live within a second.")

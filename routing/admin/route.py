@@ -1,0 +1,77 @@
+"""Model aliases with their routes and targets on one page."""
+
+from django.contrib import admin
+from django.db.models import Prefetch, QuerySet
+from django.http import HttpRequest
+from unfold.admin import StackedInline, TabularInline
+from unfold.decorators import display
+
+from routing.admin.page import RoutingAdmin, switch_off, switch_on
+from routing.models import ModelAlias, Route, RouteTarget
+
+
+class TargetInline(TabularInline):
+    """A route's targets, in the order in which they are tried."""
+
+    model = RouteTarget
+    fields = ("position", "deployment", "weight")
+    autocomplete_fields = ("deployment",)
+    extra = 1
+    verbose_name_plural = "targets: tried by rising position"
+
+
+class RouteInline(StackedInline):
+    """An alias's routes; one is enough."""
+
+    model = Route
+    fields = (("strategy", "position", "enabled"),)
+    inlines = (TargetInline,)
+    extra = 0
+    min_num = 1
+
+
+@admin.register(ModelAlias)
+class ModelAliasAdmin(RoutingAdmin):
+    """The names that clients ask for."""
+
+    empty_help = (
+        "A model alias is the name that clients put into the model field. Give it a route with at least one target; "
+        "the next targets are what it falls back to."
+    )
+    list_display = ("name", "match", "state", "targets", "visible", "description")
+    list_filter = ("enabled", "match", "visible")
+    search_fields = ("name", "description")
+    inlines = (RouteInline,)
+    actions = (switch_on, switch_off)
+    fieldsets = ((None, {"fields": ("name", "match", ("enabled", "visible"), "description")}),)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ModelAlias]:
+        """Rows with the targets that the list shows."""
+        targets = RouteTarget.objects.select_related("deployment__provider").order_by(
+            "position", "pk"
+        )
+        routes = Route.objects.order_by("position", "pk").prefetch_related(
+            Prefetch("targets", targets)
+        )
+        return super().get_queryset(request).prefetch_related(Prefetch("routes", routes))  # type: ignore[no-any-return]
+
+    @display(description="State", label={"on": "success", "off": "danger", "no target": "warning"})
+    def state(self, row: ModelAlias) -> str:
+        """Whether it can be asked for."""
+        if not row.enabled:
+            return "off"
+        return (
+            "on"
+            if any(route.enabled and route.targets.all() for route in row.routes.all())
+            else "no target"
+        )
+
+    @display(description="Targets, in order")
+    def targets(self, row: ModelAlias) -> str:
+        """Where the first enabled route leads."""
+        route = next((route for route in row.routes.all() if route.enabled), None)
+        return (
+            " → ".join(str(target.deployment) for target in route.targets.all())
+            if route
+            else "none"
+        )
