@@ -100,7 +100,7 @@ class Passthrough:
 
     def _pass(self, whole: bytes) -> bytes:
         watcher = self._watcher
-        if watcher.upstream_id and self.content_started and not watcher.marks.search(whole):
+        if watcher.upstream_id and self.content_started and not watcher.is_marked(whole):
             self._frames_passed += whole.count(b"data:")
             return whole
         passed = []
@@ -120,7 +120,7 @@ class Passthrough:
         watcher = self._watcher
         self._frames_passed += 1
         keep = True
-        if not watcher.upstream_id or watcher.marks.search(frame):
+        if not watcher.upstream_id or watcher.is_marked(frame):
             for event, data in self._frames.read(frame):
                 verdict = watcher.read_frame(event, data)
                 self.done = self.done or verdict == "end"

@@ -32,7 +32,7 @@ class _Priced(msgspec.Struct):
 
 
 def read_usage(answer: dict[str, Any], raw: bytes) -> Usage | None:
-    """The usage in an answer or a chunk; None when there is none, or one without any figure.
+    """The usage in an answer or a chunk; None when there is none, or one without tokens and cost.
 
     ``raw`` is the JSON that ``answer`` was decoded from: money is read from it once more, digit by digit, because
     decoding went through a float.
@@ -44,7 +44,7 @@ def read_usage(answer: dict[str, Any], raw: bytes) -> Usage | None:
         if not isinstance(usage, dict):
             return None
     prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-    if prompt is None and completion is None:
+    if prompt is None and completion is None and "cost" not in usage:
         return None
     prompt_details = _object(usage.get("prompt_tokens_details"))
     reasoning = _count(_object(usage.get("completion_tokens_details")).get("reasoning_tokens"))

@@ -66,3 +66,44 @@ def test_lifetime_of_the_cache_is_what_the_client_asked_for():
         converter = convert({**REQUEST, "messages": [{"role": "user", "content": content}]})
         converter.read_answer(body)
         assert converter.usage.cache_write_1h_tokens == written  # fmt: skip
+
+
+def test_what_has_to_come_back_comes_back_unchanged():
+    details = [
+        {
+            "type": "reasoning.summary",
+            "summary": "Sum.",
+            "format": "openai-responses-v1",
+            "index": 0,
+        },
+        {"type": "reasoning.encrypted", "data": "b3BhcXVl", "id": "rs_1", "index": 0},
+        {"type": "reasoning.text", "text": "Hmm.", "signature": "c2ln", "format": None, "index": 1},
+    ]
+    call = {
+        "id": "functions.read:0",
+        "type": "function",
+        "function": {"name": "read", "arguments": '{"path":"a.txt"}'},
+        "extra_content": {"google": {"thought_signature": "c2ln"}},
+    }
+    answer = {
+        "role": "assistant",
+        "content": "Hi",
+        "reasoning_details": details,
+        "tool_calls": [call],
+    }
+    body = orjson.dumps({"choices": [{"message": answer, "finish_reason": "tool_calls"}]})
+    content = json.loads(convert().read_answer(body))["content"]
+    result = {"type": "tool_result", "tool_use_id": content[-1]["id"], "content": "ok"}
+    again = {
+        **REQUEST,
+        "messages": [
+            *REQUEST["messages"],
+            {"role": "assistant", "content": content},
+            {"role": "user", "content": [result]},
+        ],
+    }
+    read = read_call(Dialect.ANTHROPIC_MESSAGES, orjson.dumps(again))
+    traits = ChatTraits(model="acme/large", reasoning_replay="details")
+    sent = json.loads(AnthropicOverOpenAI(read, traits, message_id="msg_2").request)["messages"]
+    assert sent[1] == answer
+    assert sent[2]["tool_call_id"] == "functions.read:0"
