@@ -24,7 +24,7 @@ class RouteInline(StackedInline):
     """An alias's routes; one is enough."""
 
     model = Route
-    fields = (("strategy", "position", "enabled"),)
+    fields = ("strategy", ("position", "enabled"))
     inlines = (TargetInline,)
     extra = 0
     min_num = 1

@@ -44,8 +44,9 @@ def validate_statuses(value: object) -> None:
         raise ValidationError("Enter a list of HTTP error statuses, such as [429, 503].")
 
 
-def _seconds(help_text: str, default: str) -> "models.DecimalField[Decimal, Decimal]":
+def _seconds(name: str, help_text: str, default: str) -> "models.DecimalField[Decimal, Decimal]":
     return models.DecimalField(
+        f"{name} (s)",
         max_digits=9,
         decimal_places=3,
         default=Decimal(default),
@@ -77,12 +78,18 @@ class Provider(models.Model):
     enabled = models.BooleanField(
         default=True, help_text="Off: no request is sent here, and routes skip its targets."
     )
-    connect_timeout_s = _seconds("Seconds until a connection must stand.", "5")
+    connect_timeout_s = _seconds("connect timeout", "Seconds until a connection must stand.", "5")
     first_byte_timeout_s = _seconds(
-        "Seconds from sending a request until the first byte of the answer.", "120"
+        "first byte timeout",
+        "Seconds from sending a request until the first byte of the answer.",
+        "120",
     )
-    idle_timeout_s = _seconds("Seconds of silence allowed between two pieces of an answer.", "60")
-    total_timeout_s = _seconds("Seconds that one attempt may take altogether.", "600")
+    idle_timeout_s = _seconds(
+        "idle timeout", "Seconds of silence allowed between two pieces of an answer.", "60"
+    )
+    total_timeout_s = _seconds(
+        "total timeout", "Seconds that one attempt may take altogether.", "600"
+    )
     verify_tls = models.BooleanField(
         "verify TLS",
         default=True,
@@ -98,8 +105,12 @@ class Provider(models.Model):
         validators=[MaxValueValidator(10)],
         help_text="How often a failed attempt is repeated here before the next target is tried. 0: never.",
     )
-    backoff_s = _seconds("Seconds before the first repeat; doubled for each further one.", "0.25")
-    backoff_max_s = _seconds("The longest wait before a repeat, in seconds.", "8")
+    backoff_s = _seconds(
+        "backoff", "Seconds before the first repeat; doubled for each further one.", "0.25"
+    )
+    backoff_max_s = _seconds(
+        "longest backoff", "The longest wait before a repeat, in seconds.", "8"
+    )
     retry_statuses = models.JSONField(
         default=default_retry_statuses,
         validators=[validate_statuses],
