@@ -1,5 +1,6 @@
 """Model aliases with their routes and targets on one page."""
 
+from django import forms
 from django.contrib import admin
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
@@ -20,10 +21,19 @@ class TargetInline(TabularInline):
     verbose_name_plural = "targets: tried by rising position"
 
 
+class RouteForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A new route is saved also when all its fields keep their defaults: its targets need it."""
+
+    def has_changed(self) -> bool:
+        """Whether there is something to save."""
+        return self.instance._state.adding or super().has_changed()
+
+
 class RouteInline(StackedInline):
     """An alias's routes; one is enough."""
 
     model = Route
+    form = RouteForm
     fields = ("strategy", ("position", "enabled"))
     inlines = (TargetInline,)
     extra = 0

@@ -1,0 +1,54 @@
+"""The least valid rows of accounting; a test states only what it is about."""
+
+import itertools
+from datetime import UTC, datetime
+from typing import Any
+
+from accounting import keys, ledger
+from accounting.models import Team, UsageRecord
+
+_numbers = itertools.count(1)
+
+
+def make_team(slug: str = "alder") -> Team:
+    """A team, made once for each slug."""
+    team, _made = Team.objects.get_or_create(slug=slug)
+    return team
+
+
+def make_key(team: Team | None = None, name: str = "laptop", **fields: Any) -> keys.MintedKey:
+    """A key of the team, with its secret."""
+    return keys.mint(team or make_team(), name, **fields)
+
+
+def make_entry(**fields: Any) -> ledger.Entry:
+    """A succeeded attempt that is on its way into the ledger."""
+    number = next(_numbers)
+    least: dict[str, Any] = {
+        "id": f"{number:028d}-1",
+        "request_id": f"req_{number:028d}",
+        "attempt": 1,
+        "started_at": datetime(2026, 11, 20, 12, tzinfo=UTC),
+        "team": "alder",
+        "project": "",
+        "key_id": 1,
+        "key_name": "laptop",
+        "alias": "claude-sonnet-4-5",
+        "provider": "openrouter",
+        "upstream_model": "anthropic/claude-sonnet-4.5",
+        "client_dialect": "anthropic_messages",
+        "upstream_dialect": "openai_chat",
+        "streamed": True,
+        "request_bytes": 100,
+        "status": "succeeded",
+    }
+    return ledger.Entry(**{**least, **fields})
+
+
+def make_usage(**fields: Any) -> UsageRecord:
+    """A row of the ledger; a cost makes it priced by the provider."""
+    if "cost_usd" in fields:
+        fields = {"cost_source": "provider", **fields}
+    entry = make_entry(**fields)
+    ledger.write_rows([entry])
+    return UsageRecord.objects.get(pk=entry.id)

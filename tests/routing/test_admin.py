@@ -1,0 +1,197 @@
+"""The admin pages of routing: they open, they say what is wrong, and no secret comes out of them."""
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.urls import reverse
+
+from routing import secrets, snapshot
+from routing.models import Credential, ModelAlias, Provider
+from tests.factories.routing import (
+    SECRET,
+    make_alias,
+    make_credential,
+    make_deployment,
+    make_provider,
+)
+
+pytestmark = pytest.mark.django_db
+MODELS = ["provider", "credential", "deployment", "modelalias"]
+
+
+@pytest.fixture
+def rows():
+    provider = make_provider()
+    make_credential(provider)
+    make_alias("claude-sonnet-4-5", make_deployment(provider))
+    return provider
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_page_opens_and_shows_no_secret(admin_client, rows, model):
+    row = {
+        "provider": rows,
+        "credential": Credential.objects.get(),
+        "modelalias": ModelAlias.objects.get(),
+    }.get(model, rows.deployments.get())
+    for address in (
+        reverse(f"admin:routing_{model}_changelist"),
+        reverse(f"admin:routing_{model}_add"),
+        reverse(f"admin:routing_{model}_change", args=[row.pk]),
+        reverse(f"admin:routing_{model}_history", args=[row.pk]),
+    ):
+        page = admin_client.get(address)
+        assert page.status_code == 200
+        assert SECRET not in page.content.decode()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_an_empty_list_says_what_to_do(admin_client, model):
+    page = admin_client.get(reverse(f"admin:routing_{model}_changelist"))
+
+    assert "llmgw-note" in page.content.decode()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_nobody_else_sees_anything(client, django_user_model, rows, model):
+    address = reverse(f"admin:routing_{model}_changelist")
+    assert client.get(address).status_code == 302
+    client.force_login(django_user_model.objects.create_user("birch"))
+    assert client.get(address).status_code == 302
+
+
+def provider_form(**fields):
+    least = {
+        "slug": "openrouter",
+        "kind": "openrouter",
+        "base_url": "",
+        "enabled": "on",
+        "connect_timeout_s": "5",
+        "first_byte_timeout_s": "120",
+        "idle_timeout_s": "60",
+        "total_timeout_s": "600",
+        "retries_max": "2",
+        "backoff_s": "0.25",
+        "backoff_max_s": "8",
+        "retry_statuses": "[429]",
+        "verify_tls": "on",
+        "credentials-TOTAL_FORMS": "1",
+        "credentials-INITIAL_FORMS": "0",
+        "credentials-0-label": "main",
+        "credentials-0-weight": "1",
+        "credentials-0-enabled": "on",
+    }
+    return {**least, **fields}
+
+
+def test_a_provider_and_its_credential_are_saved_in_one_go(admin_client):
+    answer = admin_client.post(
+        reverse("admin:routing_provider_add"), provider_form(**{"credentials-0-secret": SECRET})
+    )
+
+    assert answer.status_code == 302
+    credential = Credential.objects.get()
+    assert secrets.open_sealed(credential.sealed_secret).reveal() == SECRET
+    assert SECRET not in credential.sealed_secret
+    assert credential.last_four == SECRET[-4:]
+    assert all(SECRET not in entry.get_change_message() for entry in LogEntry.objects.all())
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"credentials-0-secret": ""}, "A new credential needs its secret."),
+        ({"credentials-0-secret": "two words"}, "one word of visible ASCII"),
+        ({"base_url": "openrouter.ai", "credentials-0-secret": "x"}, "Enter an address such as"),
+        (
+            {"base_url": "https://user:pw@host/v1", "credentials-0-secret": "x"},
+            "secrets belong into a credential",
+        ),
+        ({"retry_statuses": "[200]", "credentials-0-secret": "x"}, "list of HTTP error statuses"),
+        ({"connect_timeout_s": "0", "credentials-0-secret": "x"}, "greater than or equal to 0.001"),
+    ],
+)
+def test_a_fault_is_told_at_its_field(admin_client, fields, sentence):
+    page = admin_client.post(reverse("admin:routing_provider_add"), provider_form(**fields))
+
+    assert page.status_code == 200
+    assert sentence in page.content.decode()
+    assert not Provider.objects.exists()
+
+
+def test_an_empty_secret_keeps_the_stored_one_and_a_new_one_replaces_it(admin_client, rows):
+    credential = Credential.objects.get()
+    address = reverse("admin:routing_credential_change", args=[credential.pk])
+    form = {"provider": rows.pk, "label": "main", "weight": "3", "enabled": "on", "secret": ""}
+
+    admin_client.post(address, form)
+    credential.refresh_from_db()
+    assert (credential.weight, secrets.open_sealed(credential.sealed_secret).reveal()) == (
+        3,
+        SECRET,
+    )
+
+    admin_client.post(address, {**form, "secret": "sk-or-v1-another-secret-9999"})
+    credential.refresh_from_db()
+    assert secrets.open_sealed(credential.sealed_secret).reveal() == "sk-or-v1-another-secret-9999"
+
+
+def test_an_alias_its_route_and_targets_are_saved_on_one_page(admin_client, rows):
+    deployment = rows.deployments.get()
+    answer = admin_client.post(
+        reverse("admin:routing_modelalias_add"),
+        {
+            "name": "fast",
+            "match": "exact",
+            "enabled": "on",
+            "visible": "on",
+            "routes-TOTAL_FORMS": "1",
+            "routes-INITIAL_FORMS": "0",
+            "routes-0-strategy": "in_order",
+            "routes-0-position": "0",
+            "routes-0-enabled": "on",
+            "routes-0-targets-TOTAL_FORMS": "1",
+            "routes-0-targets-INITIAL_FORMS": "0",
+            "routes-0-targets-0-position": "0",
+            "routes-0-targets-0-weight": "1",
+            "routes-0-targets-0-deployment": deployment.pk,
+        },
+    )
+
+    assert answer.status_code == 302, answer.content.decode()[:3000]
+    [target] = snapshot.build().exact["fast"].routes[0].targets
+    assert target.upstream_model == deployment.upstream_model
+
+
+@pytest.mark.parametrize(("action", "word"), [("switch_off", "off"), ("switch_on", "on")])
+def test_an_action_says_how_many_rows_it_changed(admin_client, rows, action, word):
+    make_provider("second", enabled=action == "switch_off")
+    Provider.objects.filter(slug="openrouter").update(enabled=action == "switch_off")
+    before = snapshot.version()
+
+    page = admin_client.post(
+        reverse("admin:routing_provider_changelist"),
+        {"action": action, "_selected_action": list(Provider.objects.values_list("pk", flat=True))},
+        follow=True,
+    )
+
+    assert f"2 switched {word}" in page.content.decode()
+    assert snapshot.version() == before + 2
+
+
+def test_a_page_says_which_snapshot_is_live_and_why_a_newer_one_is_not(admin_client, rows):
+    snapshot.put_in_force(snapshot.build())
+    snapshot.refuse("a broken row")
+    page = admin_client.get(reverse("admin:routing_provider_changelist")).content.decode()
+    snapshot.put_in_force(None)
+
+    assert "version" in page
+    assert "a broken row" in page
+
+
+def test_planted_markup_is_shown_as_text(admin_client, rows):
+    make_alias("<script>alert(1)</script>", description="<img src=x onerror=alert(1)>")
+    page = admin_client.get(reverse("admin:routing_modelalias_changelist")).content.decode()
+
+    assert "<script>alert(1)" not in page
+    assert "<img src=x" not in page
+    assert "no target" in page.lower()
