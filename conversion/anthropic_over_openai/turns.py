@@ -135,15 +135,12 @@ def _write_result(block: dict[str, Any], path: str, reading: Reading, moved: lis
     text = "\n".join(texts)
     if block.get("is_error") is True:
         text = f"Error: {text}"
-    message = {"role": "tool", "tool_call_id": tool_id, "content": text}
+    message: Message = {"role": "tool", "tool_call_id": tool_id, "content": text}
     mark = block.get("cache_control")
-    if mark is None:
-        return message
-    if reading.traits.cache_control and text:
-        return {**message, "content": [{"type": "text", "text": text, "cache_control": mark}]}
-    reading.cache_control_dropped = (
-        reading.cache_control_dropped or not reading.traits.cache_control
-    )
+    if mark is not None and reading.traits.cache_control and text:
+        message["content"] = [{"type": "text", "text": text, "cache_control": mark}]
+    elif mark is not None:
+        reading.cache_control_dropped = True
     return message
 
 

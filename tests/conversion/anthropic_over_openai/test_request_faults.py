@@ -1,0 +1,135 @@
+"""What breaks the Messages dialect is refused with the field's path, and never with a KeyError."""
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conversion.anthropic_over_openai.request import write_request
+from conversion.call import read_call
+from conversion.dialects import Dialect
+from conversion.errors import RequestInvalid
+from conversion.traits import ChatTraits
+
+HI = [{"role": "user", "content": "Hello"}]
+TRAITS = ChatTraits(
+    model="m",
+    reasoning="openrouter",
+    reasoning_replay="details",
+    pdf_files=True,
+    top_k=True,
+    user_field="user",
+)
+
+
+def convert(body, traits=TRAITS):
+    least = {"model": "m", "max_tokens": 50, "messages": HI}
+    return write_request(
+        read_call(Dialect.ANTHROPIC_MESSAGES, orjson.dumps({**least, **body})), traits
+    )
+
+
+def turn(role, *blocks):
+    return {"messages": [*HI, {"role": role, "content": list(blocks)}]}
+
+
+FAULTS = [
+    ({"messages": []}, "messages"),
+    ({"messages": ["x"]}, "messages[0]"),
+    ({"messages": [{"role": "developer", "content": "x"}]}, "messages[0].role"),
+    ({"messages": [{"role": "user"}]}, "messages[0].content"),
+    ({"messages": [{"role": "user", "content": ["x"]}]}, "messages[0].content[0]"),
+    ({"messages": [{"role": "user", "content": [{"text": "x"}]}]}, "messages[0].content[0]"),
+    (turn("user", {"type": "text"}), "messages[1].content[0].text"),
+    (turn("user", {"type": "tool_result", "content": "x"}), "messages[1].content[0].tool_use_id"),
+    (turn("user", {"type": "tool_result", "tool_use_id": "t", "content": 5}), "messages[1].content[0].content"),
+    (turn("user", {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "tool_reference"}]}), "messages[1].content[0].content[0].tool_name"),
+    (turn("user", {"type": "image", "source": "x"}), "messages[1].content[0].source"),
+    (turn("user", {"type": "image", "source": {"type": "odd"}}), "messages[1].content[0].source.type"),
+    (turn("user", {"type": "image", "source": {"type": "base64", "data": "x"}}), "messages[1].content[0].source.media_type"),
+    (turn("user", {"type": "document", "source": {"type": "base64", "media_type": "text/html", "data": "x"}}), "messages[1].content[0].source.media_type"),
+    (turn("user", {"type": "document", "source": {"type": "content", "content": [5]}}), "messages[1].content[0].source.content[0]"),
+    (turn("user", {"type": "search_result", "source": "s", "title": "t", "content": [{}]}), "messages[1].content[0].content[0].text"),
+    (turn("assistant", {"type": "tool_use", "name": "x", "input": {}}), "messages[1].content[0].id"),
+    (turn("assistant", {"type": "tool_use", "id": "t", "name": "x", "input": "{}"}), "messages[1].content[0].input"),
+    (turn("assistant", {"type": "thinking"}), "messages[1].content[0].thinking"),
+    (turn("assistant", {"type": "redacted_thinking"}), "messages[1].content[0].data"),
+    ({"system": 5}, "system"),
+    ({"system": [{"type": "image"}]}, "system[0].type"),
+    ({"tools": "x"}, "tools"),
+    ({"tools": ["x"]}, "tools[0]"),
+    ({"tools": [{"type": 5}]}, "tools[0].type"),
+    ({"tools": [{"description": "x"}]}, "tools[0].name"),
+    ({"tools": [{"name": "x", "input_schema": "y"}]}, "tools[0].input_schema"),
+    ({"tools": [{"name": "x"}], "tool_choice": {"type": "maybe"}}, "tool_choice.type"),
+    ({"tools": [{"name": "x"}], "tool_choice": {"type": "tool"}}, "tool_choice.name"),
+    ({"tools": [{"name": "x"}], "tool_choice": "auto"}, "tool_choice"),
+    ({"thinking": {}}, "thinking.type"),
+    ({"thinking": {"type": "enabled"}}, "thinking.budget_tokens"),
+    ({"thinking": {"type": "enabled", "budget_tokens": True}}, "thinking.budget_tokens"),
+    ({"output_config": {"effort": "huge"}}, "output_config.effort"),
+    ({"output_config": {"format": {"type": "xml"}}}, "output_config.format.type"),
+    ({"output_format": {"type": "json_schema"}}, "output_format.schema"),
+    ({"stop_sequences": [5]}, "stop_sequences[0]"),
+    ({"temperature": "hot"}, "temperature"),
+    ({"top_k": True}, "top_k"),
+    ({"metadata": {"user_id": 5}}, "metadata.user_id"),
+    ({"metadata": "x"}, "metadata"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("body", "path"), FAULTS, ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_a_fault_is_named_by_its_path(body, path):
+    with pytest.raises(RequestInvalid) as caught:
+        convert(body)
+
+    assert caught.value.path == path
+    assert path in caught.value.message
+
+
+WORDS = st.sampled_from(
+    ["type", "text", "role", "user", "assistant", "content", "tool_use", "tool_result", "tool_use_id", "id", "name",
+     "input", "source", "image", "document", "base64", "thinking", "signature", "enabled", "budget_tokens", "tool",
+     "custom", "input_schema", "effort", "format", "json_schema", "schema", "data", "citations", "title"]
+)  # fmt: skip
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 5000)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | WORDS
+    | st.text(max_size=4)
+)
+JSON = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS, inner, max_size=5),
+    max_leaves=25,
+)
+FIELDS = st.sampled_from(
+    ["messages", "system", "tools", "tool_choice", "thinking", "output_config", "output_format", "metadata",
+     "stop_sequences", "temperature", "top_p", "top_k", "cache_control", "service_tier", "mcp_servers"]
+)  # fmt: skip
+BLOCK = st.dictionaries(WORDS, JSON, max_size=6)
+TURNS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "role": st.sampled_from(["user", "assistant", "system"]),
+            "content": st.lists(BLOCK, max_size=3),
+        }
+    ),
+    max_size=3,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(body=st.dictionaries(FIELDS, JSON, max_size=5), turns=st.none() | TURNS)
+def test_whatever_comes_it_is_converted_or_refused(body, turns):
+    if turns is not None:
+        body = {**body, "messages": [*HI, *turns]}
+    try:
+        request = convert(body)
+    except RequestInvalid:
+        return
+    assert orjson.loads(request.body)["messages"]
