@@ -14,6 +14,7 @@ the disk (200 us each). The unused rest of a segment is zeros; a line without it
 """
 
 import fcntl
+import logging
 import mmap
 import os
 import threading
@@ -23,6 +24,8 @@ from pathlib import Path
 from typing import Protocol
 
 from accounting.errors import JournalUnwritable
+
+log = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 8 * 1024 * 1024
 CLOSING_BYTES = 16 * 1024
@@ -60,6 +63,7 @@ class Journal:
     segment_bytes: int = SEGMENT_BYTES
     _current: Segment | None = None
     _made: int = 0
+    _waiting: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def open(self, line: bytes) -> Segment:
@@ -93,12 +97,14 @@ class Journal:
             )
         with self._lock:
             segment.under_way -= 1
+            self._waiting += 1
             _append(segment, line)
 
     def forget(self, segment: Segment, count: int) -> None:
         """The ledger has ``count`` more of the segment's entries."""
         with self._lock:
             segment.unfinished -= count
+            self._waiting -= count
             if segment.is_retired and segment.unfinished == 0:
                 _remove(segment)
 
@@ -113,9 +119,9 @@ class Journal:
                 _remove(segment)
 
     @property
-    def unfinished(self) -> int:
-        """Entries of the current segment that the ledger does not have yet."""
-        return self._current.unfinished if self._current else 0
+    def waiting(self) -> int:
+        """Entries that are closed, but that the ledger does not have yet."""
+        return self._waiting
 
     def check_writable(self) -> None:
         """See whether a segment can be written.
@@ -153,6 +159,9 @@ class Journal:
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
+                    os.close(descriptor)
+                    continue
+                if os.fstat(descriptor).st_nlink == 0:
                     os.close(descriptor)
                     continue
                 return Segment(path, descriptor, self._map(path, descriptor))
@@ -199,7 +208,9 @@ class DeadSegment:
 
     def lines(self) -> Iterator[bytes]:
         """Its whole lines, in the order in which they were written."""
-        for line in self.path.read_bytes().rstrip(b"\0").split(b"\n")[:-1]:
+        with open(self.descriptor, "rb", closefd=False) as file:
+            content = file.read()
+        for line in content.rstrip(b"\0").split(b"\n")[:-1]:
             if line:
                 yield line
 
@@ -219,8 +230,14 @@ def dead_segments(directory: Path) -> Iterator[DeadSegment]:
         return
     for path in sorted(directory.glob("*.jsonl")):
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:  # another process was faster
+            continue
+        except OSError as error:
+            log.warning(
+                "a segment of the journal cannot be opened; its entries are not booked",
+                extra={"path": path.name, "error": error.strerror},
+            )
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

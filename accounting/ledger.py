@@ -7,7 +7,8 @@ that a client that hangs up can cancel neither. The id is made before sending an
 writing an entry twice, after a replay for example, is a no-op.
 
 While the database cannot be written the entries stay in memory and in the journal; the thread tries again until
-it can. What is accepted as inexact: an attempt whose process was killed is booked as "interrupted" without
+it can. What clients and providers say is made to fit the columns first; an entry that the database refuses all
+the same is logged and left in the journal, so that it holds up no other. What is accepted as inexact: an attempt whose process was killed is booked as "interrupted" without
 token counts, because nobody knows them any more.
 """
 
@@ -15,7 +16,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from operator import attrgetter
@@ -23,13 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from django.db import DatabaseError, connection, models, transaction
+from django.db import DataError, Error, IntegrityError, connection, models, transaction
 
 from accounting import snapshot
 from accounting.journal import CLOSING_BYTES, Journal, Segment, dead_segments
 from accounting.models import UsageRecord
-from accounting.models.money import to_pico
-from accounting.pricing import cost_of
+from accounting.models.money import is_storable, to_pico
+from accounting.pricing import UNPRICED, cost_of
 from conversion.usage import Usage
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,8 @@ BATCH_MAX = 500
 BATCH_WAIT_S = 0.05
 DATABASE_RETRY_S = 1.0
 CLOSE_WAIT_S = 10.0
+REFUSALS = (DataError, IntegrityError, ArithmeticError, TypeError, ValueError)
+"""What a row that no column can hold raises: trying again cannot help."""
 
 
 class Entry(msgspec.Struct, kw_only=True):
@@ -89,6 +92,11 @@ TEXT_MAX = {
     for field in UsageRecord._meta.concrete_fields
     if isinstance(field, models.CharField) and field.max_length
 }
+NUMBER_MAX = {
+    field.name: 2**15 - 1 if isinstance(field, models.PositiveSmallIntegerField) else 2**31 - 1
+    for field in UsageRecord._meta.concrete_fields
+    if isinstance(field, models.PositiveSmallIntegerField | models.PositiveIntegerField)
+}
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Entry).decode
 
@@ -98,7 +106,7 @@ class Ledger:
 
     def __init__(self, directory: Path) -> None:
         self._journal = Journal(directory)
-        self._queue: queue.SimpleQueue[tuple[Entry, Segment | None] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[Entry, Segment] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._is_closing = threading.Event()
 
@@ -127,7 +135,7 @@ class Ledger:
     @property
     def waiting(self) -> int:
         """Entries that are settled but not in the database yet."""
-        return self._queue.qsize()
+        return self._journal.waiting
 
     def check(self) -> None:
         """See whether an attempt could be noted now.
@@ -143,13 +151,15 @@ class Ledger:
         Raises:
             JournalUnwritable: it must not be made.
         """
-        _cut_texts(entry)
+        _make_storable(entry)
         return self._journal.open(_encode(entry))
 
     def settle(self, entry: Entry, segment: Segment, usage: Usage) -> None:
         """Book how an attempt ended. The caller has set status, error, times and bytes; called once for each."""
         price = snapshot.current().price_at(entry.provider, entry.upstream_model, entry.started_at)
         cost = cost_of(usage, price)
+        if cost.amount_usd is not None and not is_storable(cost.amount_usd):
+            cost = UNPRICED
         entry.prompt_tokens = usage.prompt_tokens
         entry.completion_tokens = usage.completion_tokens
         entry.cache_read_tokens = usage.cache_read_tokens
@@ -160,7 +170,7 @@ class Ledger:
         entry.cost_usd = cost.amount_usd
         entry.cost_source = cost.source
         entry.price_id = cost.price_pk
-        _cut_texts(entry)
+        _make_storable(entry)
         line = _encode(entry)
         if len(line) >= CLOSING_BYTES:
             # The row gets its notes from memory; only a crash in the next moments would lose them.
@@ -175,16 +185,16 @@ class Ledger:
             TimeoutError: it was not within ``timeout_s``.
         """
         until = time.monotonic() + timeout_s
-        while self.waiting or self._journal.unfinished:
+        while self.waiting:
             if time.monotonic() > until:
                 raise TimeoutError(f"{self.waiting} usage records are still waiting to be written")
             time.sleep(0.01)
 
     def _write_forever(self) -> None:
         try:
-            self._keep_trying(self._replay)
-            while self._write_next_batch():
-                pass
+            goes_on = self._keep_trying(self._replay)
+            while goes_on:
+                goes_on = self._write_next_batch()
         finally:
             connection.close()
 
@@ -201,27 +211,31 @@ class Ledger:
         while len(batch) < BATCH_MAX and not self._queue.empty():
             batch.append(self._queue.get())
         settled = [item for item in batch if item is not None]
-        if settled:
-            self._keep_trying(lambda: write_rows(entry for entry, _segment in settled))
-        for _entry, segment in settled:
-            if segment is not None:
+        refused: set[str] = set()
+        if settled and not self._keep_trying(lambda: refused.update(self._book(settled))):
+            return False
+        for entry, segment in settled:
+            if entry.id not in refused:
                 self._journal.forget(segment, 1)
         return not (self._is_closing.is_set() and self._queue.empty())
 
-    def _keep_trying(self, step: Callable[[], object]) -> None:
-        """Do a step with the database until it works, or until the ledger closes (the journal keeps the rest)."""
+    def _book(self, settled: Sequence[tuple[Entry, Segment]]) -> set[str]:
+        return write_all_but_refused([entry for entry, _segment in settled])
+
+    def _keep_trying(self, step: Callable[[], object]) -> bool:
+        """Do a step with the database until it works; False when the ledger closed first (the journal keeps the rest)."""
         while True:
             try:
                 step()
-            except DatabaseError:
+            except Error:
                 log.exception(
                     "usage records cannot be written; trying again", extra={"waiting": self.waiting}
                 )
                 connection.close()
                 if self._is_closing.wait(DATABASE_RETRY_S):
-                    raise
+                    return False
             else:
-                return
+                return True
 
 
 def write_rows(entries: Iterable[Entry]) -> None:
@@ -240,6 +254,21 @@ def write_rows(entries: Iterable[Entry]) -> None:
         cursor.executemany(statement, rows)
 
 
+def write_all_but_refused(entries: Sequence[Entry]) -> set[str]:
+    """Write entries as ledger rows; the ids of those that the database will never take, which are logged."""
+    try:
+        write_rows(entries)
+    except REFUSALS:
+        if len(entries) > 1:
+            return set().union(*(write_all_but_refused([entry]) for entry in entries))
+        log.exception(
+            "a usage record is refused by the database; its journal is kept",
+            extra={"id": entries[0].id},
+        )
+        return {entries[0].id}
+    return set()
+
+
 def replay(directory: Path) -> int:
     """Book what processes that are gone left in their journals; the number of entries found.
 
@@ -248,6 +277,7 @@ def replay(directory: Path) -> int:
     count = 0
     for segment in dead_segments(directory):
         entries: dict[str, Entry] = {}
+        refused: set[str] = set()
         try:
             for line in segment.lines():
                 entry = _read_line(line, segment.path)
@@ -256,11 +286,15 @@ def replay(directory: Path) -> int:
             if entries:
                 for entry in entries.values():
                     _explain_interruption(entry)
-                write_rows(entries.values())
+                    _make_storable(entry)
+                refused = write_all_but_refused(list(entries.values()))
         except BaseException:
             segment.keep()
             raise
-        segment.remove()
+        if refused:
+            segment.keep()
+        else:
+            segment.remove()
         count += len(entries)
     return count
 
@@ -281,11 +315,20 @@ def _explain_interruption(entry: Entry) -> None:
         )
 
 
-def _cut_texts(entry: Entry) -> None:
-    """Shorten what a client or provider said at more length than its column has."""
+def _make_storable(entry: Entry) -> None:
+    """Fit what a client or provider said into its columns: one entry must never hold up the others.
+
+    Texts are cut to their length and lose zero bytes, which PostgreSQL has no place for; a number that no column
+    holds was no count, and becomes unknown.
+    """
     for name, text in zip(_FREE_TEXTS, _free_texts(entry), strict=True):
-        if len(text) > TEXT_MAX[name]:
-            setattr(entry, name, text[: TEXT_MAX[name]])
+        if len(text) > TEXT_MAX[name] or "\0" in text:
+            setattr(entry, name, text.replace("\0", "")[: TEXT_MAX[name]])
+    for name, number in zip(_FREE_NUMBERS, _free_numbers(entry), strict=True):
+        if number is not None and not 0 <= number <= NUMBER_MAX[name]:
+            setattr(entry, name, None)
+    if entry.notes:
+        entry.notes = [[word.replace("\0", "") for word in note] for note in entry.notes]
 
 
 def _row(entry: Entry) -> list[Any]:
@@ -307,6 +350,16 @@ _FREE_TEXTS = (
     "error_message",
 )
 _free_texts = attrgetter(*_FREE_TEXTS)
+_FREE_NUMBERS = (
+    "upstream_status",
+    "prompt_tokens",
+    "completion_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "reasoning_tokens",
+)
+_free_numbers = attrgetter(*_FREE_NUMBERS)
 _values = attrgetter(*COLUMNS)
 _STARTED = COLUMNS.index("started_at")
 _COST = COLUMNS.index("cost_usd")

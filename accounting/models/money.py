@@ -12,6 +12,8 @@ from django.db import models
 
 PICO = Decimal(10) ** 12
 STEP_USD = Decimal(1) / PICO
+USD_MAX = Decimal(9_000_000)
+"""The largest amount of one value, either way from zero; a little less than the column holds."""
 
 if TYPE_CHECKING:
     _UsdBase = models.BigIntegerField[Decimal | int | str | None, Decimal | None]
@@ -27,6 +29,11 @@ def to_pico(amount_usd: Decimal) -> int:
 def from_pico(pico: int | Decimal) -> Decimal:
     """The amount in USD, exact."""
     return (Decimal(pico) / PICO).quantize(STEP_USD)
+
+
+def is_storable(amount_usd: Decimal) -> bool:
+    """Whether a column of money can hold the amount."""
+    return amount_usd.is_finite() and abs(amount_usd) <= USD_MAX
 
 
 class UsdField(_UsdBase):
