@@ -110,20 +110,22 @@ def authenticate(candidates: Sequence[str], *, now: datetime) -> KeyPicture:
             "No API key. Send the gateway's key as 'Authorization: Bearer …' or as 'x-api-key: …'."
         )
     ring = snapshot.current()
-    for secret in candidates:
-        key = ring.by_digest.get(digest_of(secret))
-        if key is not None:
-            _check_usable(key, now)
+    known = [key for secret in candidates if (key := ring.by_digest.get(digest_of(secret)))]
+    for key in known:
+        if _is_usable(key, now):
             return key
+    if known:
+        raise _refusal(known[0])
     if any(secret.startswith(PREFIX) and not is_well_formed(secret) for secret in candidates):
         raise KeyRefused("The API key is mistyped or cut off: its check characters do not fit.")
     raise KeyRefused("The API key is not known here. A team lead or administrator can make one.")
 
 
-def _check_usable(key: KeyPicture, now: datetime) -> None:
-    if not key.enabled:
-        raise KeyRefused(f"The API key {key.name!r} is switched off.")
-    if key.expires_at is not None and now >= key.expires_at:
-        raise KeyRefused(
-            f"The API key {key.name!r} expired on {key.expires_at:%Y-%m-%d %H:%M} UTC."
-        )
+def _is_usable(key: KeyPicture, now: datetime) -> bool:
+    return key.enabled and (key.expires_at is None or now < key.expires_at)
+
+
+def _refusal(key: KeyPicture) -> KeyRefused:
+    if not key.enabled or key.expires_at is None:
+        return KeyRefused(f"The API key {key.name!r} is switched off.")
+    return KeyRefused(f"The API key {key.name!r} expired on {key.expires_at:%Y-%m-%d %H:%M} UTC.")

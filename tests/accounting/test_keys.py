@@ -174,3 +174,15 @@ def test_a_key_ends_at_its_moment(picture_restored):
     assert keys.authenticate([secret], now=NOW - timedelta(seconds=1)).team == "alder"
     with pytest.raises(KeyRefused, match="expired on 2026-11-20 12:00 UTC"):
         keys.authenticate([secret], now=NOW)
+
+
+@pytest.mark.django_db
+def test_a_key_that_is_refused_does_not_hide_one_that_may_come_in(picture_restored):
+    revoked, good = make_key(name="old"), make_key(name="new")
+    revoked.row.enabled = False
+    revoked.row.save()
+    take_in_force()
+
+    assert keys.authenticate([revoked.secret, good.secret], now=NOW).name == "new"
+    with pytest.raises(KeyRefused, match="'old' is switched off"):
+        keys.authenticate([revoked.secret, "gw-other"], now=NOW)
