@@ -49,7 +49,7 @@ def cost_of(usage: Usage, price: PriceTag | None) -> Cost:
         return UNPRICED
     cache_read = usage.cache_read_tokens or 0
     cache_write_1h = usage.cache_write_1h_tokens or 0
-    cache_write_5m = (usage.cache_write_tokens or 0) - cache_write_1h
+    cache_write_5m = max(0, (usage.cache_write_tokens or 0) - cache_write_1h)
     reasoning = usage.reasoning_tokens or 0
     uncached = max(0, usage.prompt_tokens - cache_read - cache_write_5m - cache_write_1h)
     spoken = max(0, usage.completion_tokens - reasoning)
