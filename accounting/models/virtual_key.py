@@ -71,7 +71,8 @@ class VirtualKey(models.Model):
         return f"{self.prefix}…{self.last_four}"
 
     def clean(self) -> None:
-        """Keep the project with its own team."""
+        """Keep the project with its own team; read an emptied list as one."""
+        self.allowed_aliases = self.allowed_aliases or []
         if (
             self.default_project_id
             and self.default_project

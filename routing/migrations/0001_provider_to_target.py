@@ -64,7 +64,7 @@ class Migration(migrations.Migration):
                 ('retries_max', models.PositiveSmallIntegerField(default=2, help_text='How often a failed attempt is repeated here before the next target is tried. 0: never.', validators=[django.core.validators.MaxValueValidator(10)])),
                 ('backoff_s', models.DecimalField(decimal_places=3, default=Decimal('0.25'), help_text='Seconds before the first repeat; doubled for each further one.', max_digits=9, validators=[django.core.validators.MinValueValidator(Decimal('0.001'))], verbose_name='backoff (s)')),
                 ('backoff_max_s', models.DecimalField(decimal_places=3, default=Decimal('8'), help_text='The longest wait before a repeat, in seconds.', max_digits=9, validators=[django.core.validators.MinValueValidator(Decimal('0.001'))], verbose_name='longest backoff (s)')),
-                ('retry_statuses', models.JSONField(default=routing.models.provider.default_retry_statuses, help_text='HTTP statuses after which an attempt is repeated, as a list.', validators=[routing.models.provider.validate_statuses])),
+                ('retry_statuses', models.JSONField(blank=True, default=routing.models.provider.default_retry_statuses, help_text='HTTP statuses after which an attempt is repeated, as a list. Empty list: after none.', validators=[routing.models.provider.validate_statuses])),
                 ('retry_network_errors', models.BooleanField(default=True, help_text='Repeat after a refused or broken connection, as long as nothing has reached the client.')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('updated_at', models.DateTimeField(auto_now=True)),

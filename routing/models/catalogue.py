@@ -95,7 +95,9 @@ class Deployment(models.Model):
         return f"{self.provider.slug}: {self.upstream_model}"
 
     def clean(self) -> None:
-        """Keep the credential with its own provider."""
+        """Keep the credential with its own provider; read emptied objects as ones, whatever was left in the field."""
+        self.parameters = self.parameters or {}
+        self.traits = self.traits or {}
         if (
             self.credential_id
             and self.credential

@@ -113,8 +113,9 @@ class Provider(models.Model):
     )
     retry_statuses = models.JSONField(
         default=default_retry_statuses,
+        blank=True,
         validators=[validate_statuses],
-        help_text="HTTP statuses after which an attempt is repeated, as a list.",
+        help_text="HTTP statuses after which an attempt is repeated, as a list. Empty list: after none.",
     )
     retry_network_errors = models.BooleanField(
         default=True,
@@ -142,7 +143,8 @@ class Provider(models.Model):
         return self.slug
 
     def clean(self) -> None:
-        """Ask for an address where the kind has none of its own."""
+        """Ask for an address where the kind has none of its own; read an emptied list as one."""
+        self.retry_statuses = self.retry_statuses or []
         kind = providers.KINDS.get(self.kind)
         if kind and not self.base_url and not kind.base_url and kind.calls_out:
             raise ValidationError({"base_url": f"{kind.label} needs an address."})
