@@ -186,3 +186,13 @@ def test_a_key_that_is_refused_does_not_hide_one_that_may_come_in(picture_restor
     assert keys.authenticate([revoked.secret, good.secret], now=NOW).name == "new"
     with pytest.raises(KeyRefused, match="'old' is switched off"):
         keys.authenticate([revoked.secret, "gw-other"], now=NOW)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("emptied", [None, "", {}])
+def test_an_emptied_list_of_allowed_names_allows_all(emptied):
+    row = VirtualKey(team=make_team(), name="laptop", allowed_aliases=emptied)
+
+    keys.mint_for(row)
+
+    assert VirtualKey.objects.get().allowed_aliases == []
