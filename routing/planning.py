@@ -2,12 +2,16 @@
 
 import difflib
 import random
+import re
 from dataclasses import dataclass, replace
 
 from routing.errors import ModelUnknown, NoTarget
 from routing.snapshot import AliasPicture, RoutePicture, Snapshot, Target
 
 SUGGESTIONS_MAX = 3
+NAME_CHARS_MAX = 200
+"""No alias is longer; a longer name is neither compared with them nor repeated in a message."""
+PLACE = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(slots=True)
@@ -54,6 +58,10 @@ def find_alias(snapshot: Snapshot, name: str) -> tuple[AliasPicture, dict[str, s
             groups = {str(number): text or "" for number, text in enumerate(match.groups(), 1)}
             groups.update({key: text or "" for key, text in match.groupdict().items()})
             return alias, groups
+    if len(name) > NAME_CHARS_MAX:
+        raise ModelUnknown(
+            f"The model {name[:NAME_CHARS_MAX]!r}… is not known here. GET /v1/models lists what is."
+        )
     raise ModelUnknown(f"The model {name!r} is not known here.{_nearest(snapshot, name)}")
 
 
@@ -79,9 +87,8 @@ def _filled(target: Target, groups: dict[str, str]) -> Target:
     """The target with ``{1}`` and ``{name}`` in its model replaced by what the alias matched."""
     if "{" not in target.upstream_model:
         return target
-    model = target.upstream_model
-    for name, text in groups.items():
-        model = model.replace("{" + name + "}", text)
+    # In one go, so that what the client wrote is never itself read as a place to fill.
+    model = PLACE.sub(lambda place: groups.get(place[1], place[0]), target.upstream_model)
     # What a kind says of a model depends on its name, which is only known now.
     traits = replace(target.provider.kind.traits(model), **target.overrides)
     return replace(target, upstream_model=model, traits=traits)

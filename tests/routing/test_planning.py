@@ -175,3 +175,12 @@ def test_finding_an_exact_alias_matches_no_groups(provider):
     alias, groups = find_alias(snapshot.build(), "name")
 
     assert (alias.name, groups) == ("name", {})
+
+
+def test_a_name_of_absurd_length_is_neither_compared_nor_repeated(provider):
+    make_alias("claude-opus", make_deployment(provider))
+
+    with pytest.raises(ModelUnknown) as caught:
+        models_for("claude-opus" * 100_000)
+
+    assert len(caught.value.message) < 300
