@@ -1,7 +1,7 @@
 """A small scripted model in the process, so that the first run works with no account. Calls nobody.
 
 It answers as an OpenAI-chat upstream would. What it does is asked for in the last user message:
-``/error 429`` (any HTTP status) fails so, ``/error midstream`` fails after some words, ``/error cut`` ends the
+``/error 429`` (any HTTP error status) fails so, ``/error midstream`` fails after some words, ``/error cut`` ends the
 stream without an end, ``/tool`` calls the first tool that was offered, ``/tool NAME`` calls that one. It thinks
 aloud when reasoning is asked for, and says what a tool answered.
 """
@@ -23,6 +23,7 @@ from routing.providers.kind import Headers, InProcessAnswer, ProviderKind
 WORD_PAUSE_S = 0.02
 CHARS_PER_TOKEN = 4
 COMMAND = re.compile(r"/(error|tool)(?:[ \t]+([\w.-]+))?")
+ERROR_STATUS = re.compile(r"[45][0-9]{2}")
 SAMPLES: dict[str, Any] = {
     "string": "demo",
     "integer": 1,
@@ -60,7 +61,7 @@ def answer(body: bytes) -> InProcessAnswer:
     """The demo's answer to an OpenAI chat request."""
     request = orjson.loads(body)
     script = write_script(request)
-    if script.failure.isdigit():
+    if ERROR_STATUS.fullmatch(script.failure):
         status = int(script.failure)
         error = {"error": {"message": f"The demo was asked to fail with {status}.", "code": status}}
         headers = {"retry-after": "1"} if status in {429, 503} else {}
@@ -77,7 +78,7 @@ def answer(body: bytes) -> InProcessAnswer:
 
 def write_script(request: dict[str, Any]) -> Script:
     """What to answer."""
-    messages = [message for message in request.get("messages", []) if isinstance(message, dict)]
+    messages = _objects(request.get("messages"))
     last = messages[-1] if messages else {}
     said = _text_of(last.get("content"))
     command = COMMAND.search(said) if last.get("role") == "user" else None
@@ -123,25 +124,35 @@ def _text_of(content: Any) -> str:
 
 
 def _tool_call(request: dict[str, Any], wanted: str) -> dict[str, Any] | None:
-    functions = [
-        tool.get("function", {}) for tool in request.get("tools", []) if isinstance(tool, dict)
-    ]
-    for function in functions:
+    for function in (_object(tool.get("function")) for tool in _objects(request.get("tools"))):
         if not wanted or function.get("name") == wanted:
-            schema = function.get("parameters", {})
-            properties = schema.get("properties", {})
-            arguments = {
-                name: _sample(properties.get(name, {})) for name in schema.get("required", [])
-            }
+            schema = _object(function.get("parameters"))
+            properties = _object(schema.get("properties"))
+            required = _list(schema.get("required"))
+            arguments = {str(name): _sample(_object(properties.get(name))) for name in required}
             return {"name": function.get("name", ""), "arguments": orjson.dumps(arguments).decode()}
     return None
 
 
 def _sample(schema: dict[str, Any]) -> Any:
-    if schema.get("enum"):
-        return schema["enum"][0]
-    kind = schema.get("type", "string")
-    return SAMPLES.get(kind[0] if isinstance(kind, list) else kind, "demo")
+    choices = _list(schema.get("enum"))
+    if choices:
+        return choices[0]
+    kinds = schema.get("type")
+    kind = next(iter(kinds), None) if isinstance(kinds, list) else kinds
+    return SAMPLES.get(str(kind), "demo")
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [item for item in _list(value) if isinstance(item, dict)]
 
 
 def _usage(script: Script) -> dict[str, Any]:

@@ -192,3 +192,47 @@ def test_it_opens_no_connections():
     assert not KIND.needs_credential
     assert KIND.credential_headers("secret") == ()
     assert KIND.traits("demo").model == "demo"
+
+
+@pytest.mark.parametrize("word", ["200", "99", "99999", "²", "4294967296"])
+async def test_a_number_that_is_no_error_status_is_no_failure(word):
+    status, body = await body_of(ask(f"/error {word}"))
+
+    assert status == 200
+    assert orjson.loads(body)["choices"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"tools": None},
+        {"tools": "search"},
+        {"tools": [{"type": "function", "function": None}]},
+        {"tools": [{"function": {"name": "f", "parameters": None}}]},
+        {"tools": [{"function": {"name": "f", "parameters": {"required": 5, "properties": []}}}]},
+        {"tools": [{"function": {"name": "f", "parameters": {"required": ["a", 5]}}}]},
+        {"tools": [{"function": {"parameters": {"required": ["a"], "properties": {"a": None}}}}]},
+        {
+            "tools": [
+                {
+                    "function": {
+                        "name": "f",
+                        "parameters": {"required": ["a"], "properties": {"a": {"type": []}}},
+                    }
+                }
+            ]
+        },
+    ],
+)
+async def test_odd_tools_are_answered_all_the_same(more):
+    """An OpenAI client's body comes here untouched, whatever it says."""
+    status, body = await body_of(ask("/tool", **more))
+
+    assert status == 200
+    assert orjson.loads(body)["choices"]
+
+
+async def test_a_request_without_messages_is_answered():
+    status, _body = await body_of({"messages": None})
+
+    assert status == 200
