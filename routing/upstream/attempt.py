@@ -159,17 +159,19 @@ async def send(
         NetworkError: nobody answered; nothing needs closing then.
     """
     provider = target.provider
-    patience = Patience(provider.timeouts)
     if provider.kind.answer_in_process is not None:
         answer = provider.kind.answer_in_process(body)
         headers = {"content-type": answer.content_type, **answer.headers}
+        patience = Patience(provider.timeouts)
         return Reply(status=answer.status, headers=headers, patience=patience, pieces=answer.pieces)
+    url = _address(provider)
     pool = pools.of(provider)
     pool.users += 1
+    patience = Patience(provider.timeouts)
     try:
         response = await patience.wait_for(
             pool.session.post(
-                URL(provider.base_url + provider.kind.path, encoded=True),
+                url,
                 data=body,
                 headers=write_headers(provider, credential, stream=stream),
                 allow_redirects=False,
@@ -189,6 +191,17 @@ async def send(
         response=response,
         pool=pool,
     )
+
+
+def _address(provider: ProviderPicture) -> URL:
+    try:
+        url = URL(provider.base_url + provider.kind.path, encoded=True)
+        is_complete = bool(url.host and url.port)  # a wrong port is only told here
+    except ValueError:
+        is_complete = False
+    if not is_complete:
+        raise UpstreamUnreachable(f"provider {provider.slug}: its base URL is no address")
+    return url
 
 
 def _network_error(error: Exception, provider: ProviderPicture) -> NetworkError:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from routing.snapshot import ProviderPicture
+from routing.upstream.errors import UpstreamTlsFailed
 
 KEEPALIVE_S = 30.0
 
@@ -35,14 +36,12 @@ class Pools:
         self._pools: dict[PoolKey, Pool] = {}
 
     def of(self, provider: ProviderPicture) -> Pool:
-        """The provider's pool, opened on first use."""
-        key = (
-            provider.pk,
-            provider.base_url,
-            provider.verify_tls,
-            provider.ca_bundle_pem,
-            provider.timeouts.connect_s,
-        )
+        """The provider's pool, opened on first use.
+
+        Raises:
+            UpstreamTlsFailed: its CA bundle cannot be read.
+        """
+        key = _key(provider)
         pool = self._pools.get(key)
         if pool is None:
             pool = self._pools[key] = _open_pool(provider)
@@ -50,9 +49,9 @@ class Pools:
 
     async def retire_except(self, providers: list[ProviderPicture]) -> None:
         """Close the pools that no provider uses any more, now or when their last attempt ends."""
-        wanted = {id(self.of(provider)) for provider in providers if provider.kind.calls_out}
+        wanted = {_key(provider) for provider in providers}
         for key, pool in list(self._pools.items()):
-            if id(pool) not in wanted:
+            if key not in wanted:
                 del self._pools[key]
                 pool.is_retired = True
                 await close_if_unused(pool)
@@ -68,6 +67,16 @@ async def close_if_unused(pool: Pool) -> None:
     """Close a retired pool that nobody holds."""
     if pool.is_retired and pool.users == 0:
         await pool.session.close()
+
+
+def _key(provider: ProviderPicture) -> PoolKey:
+    return (
+        provider.pk,
+        provider.base_url,
+        provider.verify_tls,
+        provider.ca_bundle_pem,
+        provider.timeouts.connect_s,
+    )
 
 
 def _open_pool(provider: ProviderPicture) -> Pool:
@@ -93,6 +102,11 @@ def _open_pool(provider: ProviderPicture) -> Pool:
 def _tls(provider: ProviderPicture) -> bool | ssl.SSLContext:
     if not provider.verify_tls:
         return False
-    if provider.ca_bundle_pem:
+    if not provider.ca_bundle_pem:
+        return True
+    try:
         return ssl.create_default_context(cadata=provider.ca_bundle_pem)
-    return True
+    except (ssl.SSLError, ValueError) as error:
+        raise UpstreamTlsFailed(
+            f"provider {provider.slug}: its CA bundle cannot be read"
+        ) from error

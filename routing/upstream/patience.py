@@ -63,7 +63,14 @@ class Patience:
 
     def heard(self) -> None:
         """A piece of the answer has come."""
+        if self._heard:
+            return
         self._heard = True
+        if self._limits.idle_s < self._limits.first_byte_s and not self._timer.cancelled():
+            # The timer stands at the first byte's time: silence may be over sooner, once and never again.
+            self._timer.cancel()
+            self._silent_since = self._loop.time()
+            self._timer = self._loop.call_at(self._due_at(), self._look)
 
     def stop(self) -> None:
         """No more waiting."""
