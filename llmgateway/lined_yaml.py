@@ -61,3 +61,5 @@ def load(text: str) -> Any:
         raise BadYaml(mark.line + 1 if mark else 1, error.problem or "not valid YAML") from error
     except yaml.YAMLError as error:
         raise BadYaml(1, f"not valid YAML: {error}") from error
+    except ValueError as error:  # a date or a number in form only, such as 2026-13-45
+        raise BadYaml(1, f"a value that YAML cannot read: {error}") from error
