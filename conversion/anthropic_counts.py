@@ -4,11 +4,11 @@
 (anthropic 2.11.0, ``types/usage.py``). A ``message_delta`` is cumulative: its figures replace those of the start.
 """
 
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from conversion.usage import FinishReason, Usage
 

@@ -4,9 +4,10 @@ Cache-read and cache-write tokens are inside prompt; reasoning tokens are inside
 reported is None, not 0.
 """
 
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+
+import msgspec
 
 
 class FinishReason(StrEnum):
@@ -21,8 +22,7 @@ class FinishReason(StrEnum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """Tokens of one attempt as the upstream reported them, or as estimated where ``estimated`` says so.
 
     ``cache_write_1h_tokens`` is the part of ``cache_write_tokens`` that was written with a lifetime of one hour.

@@ -5,10 +5,10 @@ unescaped quote, so a mark in the text of an answer is never mistaken for a key.
 """
 
 import re
-from dataclasses import replace
 from typing import Any, Literal, NoReturn, TypeAlias
 
 import orjson
+from msgspec.structs import replace
 
 from conversion.anthropic_counts import FINISH_REASONS, AnthropicCounts
 from conversion.anthropic_over_openai.errors import read_error_value

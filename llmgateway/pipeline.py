@@ -34,6 +34,8 @@ from routing.upstream.errors import NetworkError
 
 log = logging.getLogger(__name__)
 
+HEADER_CHARS_MAX = 1000
+
 
 async def serve(ask: ClientRequest, wire: Wire, runtime: Runtime) -> HttpResponseBase:
     """Answer one client request, or raise the GatewayError that says why not.
@@ -168,4 +170,6 @@ def cost_header(attempt: Attempt) -> dict[str, str]:
 
 def header_text(text: str) -> str:
     """The text as it may stand in a header: visible ASCII only, not longer than a proxy takes."""
-    return "".join(char if " " <= char <= "~" else "?" for char in text)[:1000]
+    if len(text) <= HEADER_CHARS_MAX and text.isascii() and text.isprintable():
+        return text
+    return "".join(char if " " <= char <= "~" else "?" for char in text)[:HEADER_CHARS_MAX]

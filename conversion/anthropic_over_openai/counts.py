@@ -5,11 +5,11 @@ The two count differently: OpenAI's ``prompt_tokens`` include what was read from
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from conversion.usage import Usage
 from conversion.wire.anthropic_answer import DeltaUsage, MessageUsage

@@ -13,7 +13,7 @@ from conversion.tool_ids import to_client
 from conversion.usage import FinishReason, Usage
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Expected:
     """What the request says about the answer.
 

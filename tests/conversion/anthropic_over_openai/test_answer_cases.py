@@ -1,11 +1,11 @@
 """Every folder of ``cases/anthropic_over_openai`` that holds an upstream's answer."""
 
 import json
-from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from msgspec.structs import asdict
 
 from conversion.errors import GatewayError
 from tests.conversion.anthropic_over_openai.answering import Answering
