@@ -86,6 +86,8 @@ def add_first_providers() -> bool:
         *OPENROUTER_ALIASES,
     ):
         deployment = Deployment.objects.create(provider=provider, upstream_model=upstream_model)
-        alias = ModelAlias.objects.create(name=pattern, match=match)
-        add_target(alias, deployment)
+        # An alias may outlive its provider: the one that is there keeps its form, and gets a target if it has none.
+        alias, _made = ModelAlias.objects.get_or_create(name=pattern, defaults={"match": match})
+        if not RouteTarget.objects.filter(route__alias=alias).exists():
+            add_target(alias, deployment)
     return True

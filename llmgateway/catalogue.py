@@ -56,7 +56,7 @@ def answer(ask: ClientRequest, model_id: str, *, query: QueryDict) -> bytes:
 def _page(visible: list[AliasPicture], query: QueryDict) -> tuple[list[AliasPicture], bool]:
     """The part of the list that ``limit``, ``after_id`` and ``before_id`` ask for, and whether more follows."""
     text = query.get("limit", str(LIMIT_DEFAULT))
-    if not text.isdigit() or not 1 <= int(text) <= LIMIT_MAX:
+    if not text.isdecimal() or not 1 <= int(text) <= LIMIT_MAX:
         raise RequestInvalid(f"Input should be a whole number from 1 to {LIMIT_MAX}", path="limit")
     limit = int(text)
     after, before = query.get("after_id"), query.get("before_id")

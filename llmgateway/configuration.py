@@ -65,6 +65,7 @@ DEPLOYMENT = {
     "quirks": "traits",
 }
 TEAM = {"name", "enabled", "projects"}
+WEIGHT_MAX = 32767
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -176,24 +177,26 @@ def _read_provider(run: Import, slug: str, entry: Lined, line: int) -> None:
         for name in ("kind", "base_url", "enabled", "verify_tls", "ca_bundle_pem")
         if name in entry
     }
-    values |= _group(run, entry, "timeouts", TIMEOUTS)
-    values |= _group(run, entry, "retries", RETRIES)
-    row = _save(run, Provider, {"slug": slug}, values, line, f"provider {slug}")
+    lines = dict(entry.lines)
+    for name, fields in (("timeouts", TIMEOUTS), ("retries", RETRIES)):
+        group = _group(run, entry, name, set(fields))
+        values |= {fields[key]: value for key, value in group.items() if key in fields}
+        lines |= {fields[key]: group.line_of(key) for key in group if key in fields}
+    row = _save(run, Provider, {"slug": slug}, values, line, f"provider {slug}", lines=lines)
     if row is None:
         return
     for item in _items(run, entry, "credentials"):
         _read_credential(run, row, item)
 
 
-def _group(run: Import, entry: Lined, name: str, fields: Mapping[str, str]) -> dict[str, Any]:
+def _group(run: Import, entry: Lined, name: str, known: set[str]) -> Lined:
     group = entry.get(name)
-    if group is None:
-        return {}
-    if not isinstance(group, Lined):
+    if isinstance(group, Lined):
+        _check_keys(run, group, known, name)
+        return group
+    if group is not None:
         run.fault(entry.line_of(name), f"{name} must be a mapping")
-        return {}
-    _check_keys(run, group, set(fields), name)
-    return {fields[key]: value for key, value in group.items() if key in fields}
+    return Lined()
 
 
 def _items(run: Import, entry: Lined, name: str) -> Iterator[Lined]:
@@ -225,13 +228,15 @@ def _read_credential(run: Import, provider: Provider, item: Lined) -> None:
     if row is None:
         row = Credential(provider=provider, label=label)
         row.seal(secret)
-        run.changes.append(f"+ {what}")
-    elif not _holds(row, secret):
-        row.seal(secret)
-        run.changes.append(f"~ {what}: secret")
+        changes = [f"+ {what}"]
     else:
-        run.changes.extend(_differences(row, values, what))
-    _set_and_save(run, row, values, item.line)
+        changes = list(_differences(row, values, what))
+        if not _holds(row, secret):
+            row.seal(secret)
+            changes.append(f"~ {what}: secret")
+    if changes:
+        run.changes.extend(changes)
+        _set_and_save(run, row, values, item.line, lines=item.lines)
 
 
 def _secret(run: Import, item: Lined) -> str | None:
@@ -242,12 +247,15 @@ def _secret(run: Import, item: Lined) -> str | None:
         )
         return None
     reference = REFERENCE.match(text.strip())
+    if reference is None and text.strip().startswith("${"):
+        run.fault(item.line_of("secret"), f"{text.strip()} does not name an environment variable")
+        return None
     if reference is None:
         run.warnings.append(
             f"line {item.line_of('secret')}: a secret stands in clear in the file; name a variable"
         )
         return text
-    secret = env_text(reference[1])
+    secret = env_text(reference[1]).strip()
     if not secret:
         run.fault(item.line_of("secret"), f"the environment variable {reference[1]} is not set")
         return None
@@ -266,20 +274,30 @@ def _read_alias(run: Import, name: str, entry: Lined, line: int) -> None:
     values = {
         key: entry[key] for key in ("match", "visible", "enabled", "description") if key in entry
     }
-    alias = _save(run, ModelAlias, {"name": name}, values, line, f"alias {name}")
+    what = f"alias {name}"
+    alias = _save(run, ModelAlias, {"name": name}, values, line, what, lines=entry.lines)
     if alias is None:
         return
     route = alias.routes.order_by("position", "pk").first()
     if route is None:
         route = Route.objects.create(alias=alias)
     if "strategy" in entry:
-        run.changes.extend(_differences(route, {"strategy": entry["strategy"]}, f"alias {name}"))
-        _set_and_save(run, route, {"strategy": entry["strategy"]}, entry.line_of("strategy"))
+        changes = list(_differences(route, {"strategy": entry["strategy"]}, what))
+        if changes:
+            run.changes.extend(changes)
+            _set_and_save(run, route, {"strategy": entry["strategy"]}, entry.line_of("strategy"))
     if "targets" in entry:
-        found = [_read_target(run, item) for item in _items(run, entry, "targets")]
-        targets = [target for target in found if target is not None]
-        if len(targets) == len(found):
-            _set_targets(run, route, targets, f"alias {name}")
+        targets: dict[Deployment, int] = {}
+        for item in _items(run, entry, "targets"):
+            target = _read_target(run, item)
+            if target is None:
+                continue
+            deployment, weight = target
+            if deployment in targets:
+                run.fault(item.line, f"{deployment} stands here twice")
+            targets[deployment] = weight
+        if not run.faults:
+            _set_targets(run, route, list(targets.items()), what)
 
 
 def _read_target(run: Import, item: Lined) -> tuple[Deployment, int] | None:
@@ -306,12 +324,13 @@ def _read_target(run: Import, item: Lined) -> tuple[Deployment, int] | None:
         key: dict(value) if isinstance(value, Lined) else value for key, value in values.items()
     }
     keys = {"provider": provider, "upstream_model": model, "credential": credential}
-    deployment = _save(
-        run, Deployment, keys, values, item.line, f"deployment {provider.slug}: {model}"
-    )
+    what = f"deployment {provider.slug}: {model}"
+    lines = {DEPLOYMENT[key]: item.line_of(key) for key in DEPLOYMENT if key in item}
+    deployment = _save(run, Deployment, keys, values, item.line, what, lines=lines)
     weight = item.get("weight", 1)
-    if not isinstance(weight, int) or isinstance(weight, bool) or weight < 0:
-        run.fault(item.line_of("weight"), "weight must be a whole number of 0 or more")
+    is_whole = isinstance(weight, int) and not isinstance(weight, bool)
+    if not is_whole or not 0 <= weight <= WEIGHT_MAX:
+        run.fault(item.line_of("weight"), f"weight must be a whole number from 0 to {WEIGHT_MAX}")
         return None
     return None if deployment is None else (deployment, weight)
 
@@ -335,7 +354,7 @@ def _set_targets(
 def _read_team(run: Import, slug: str, entry: Lined, line: int) -> None:
     _check_keys(run, entry, TEAM, f"team {slug!r}")
     values = {key: entry[key] for key in ("name", "enabled") if key in entry}
-    team = _save(run, Team, {"slug": slug}, values, line, f"team {slug}")
+    team = _save(run, Team, {"slug": slug}, values, line, f"team {slug}", lines=entry.lines)
     projects = entry.get("projects") or []
     if not isinstance(projects, list) or not all(isinstance(word, str) for word in projects):
         run.fault(entry.line_of("projects"), "projects must be a list of short names")
@@ -353,12 +372,14 @@ def _save(
     values: dict[str, Any],
     line: int,
     what: str,
+    *,
+    lines: Mapping[str, int] | None = None,
 ) -> Any:
-    """The row with these keys, made or changed; None after a fault."""
+    """The row with these keys, made or changed; None after a fault. ``lines`` are those of single values."""
     row = model._default_manager.filter(**keys).first()
     if row is None:
         row = model(**keys)
-        if _set_and_save(run, row, values, line):
+        if _set_and_save(run, row, values, line, lines=lines):
             run.changes.append(f"+ {what}")
             return row
         return None
@@ -366,32 +387,56 @@ def _save(
     if not changes:
         return row
     run.changes.extend(changes)
-    return row if _set_and_save(run, row, values, line) else None
+    return row if _set_and_save(run, row, values, line, lines=lines) else None
 
 
 def _differences(row: models.Model, values: Mapping[str, Any], what: str) -> Iterator[str]:
     for name, value in values.items():
         old = getattr(row, name)
-        if _comparable(old) != _comparable(value):
+        if old != _as_stored(row, name, value):
             yield f"~ {what}: {name} {old!r} -> {value!r}"
 
 
-def _comparable(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
+def _as_stored(row: models.Model, name: str, value: Any) -> Any:
+    """The value as the column would give it back; as it is where the column does not take it."""
+    try:
+        return _field(row, name).to_python(_exact(value))
+    except (ValidationError, TypeError, ValueError, InvalidOperation):
         return value
-    return Decimal(str(value)).normalize()
 
 
-def _set_and_save(run: Import, row: models.Model, values: Mapping[str, Any], line: int) -> bool:
+def _field(row: models.Model, name: str) -> "models.Field[Any, Any]":
+    return row._meta.get_field(name)  # type: ignore[return-value]
+
+
+def _exact(value: Any) -> Any:
+    """The digits of a fraction as they stand in the file."""
+    return Decimal(str(value)) if isinstance(value, float) else value
+
+
+def _set_and_save(
+    run: Import,
+    row: models.Model,
+    values: Mapping[str, Any],
+    line: int,
+    *,
+    lines: Mapping[str, int] | None = None,
+) -> bool:
+    where = lines or {}
     for name, value in values.items():
-        is_number = isinstance(value, float)
-        setattr(row, name, Decimal(str(value)) if is_number else value)
+        if isinstance(_field(row, name), models.IntegerField) and isinstance(value, bool | float):
+            run.fault(where.get(name, line), f"{name}: must be a whole number, not {value!r}")
+            return False
+        if value is None and not _field(row, name).null:
+            run.fault(where.get(name, line), f"{name}: may not be empty")
+            return False
+        setattr(row, name, _exact(value))
     try:
         row.full_clean()
     except ValidationError as error:
         for name, messages in error.message_dict.items():
-            where = "" if name == "__all__" else f"{name}: "
-            run.fault(line, where + " ".join(messages))
+            told = "" if name == "__all__" else f"{name}: "
+            run.fault(where.get(name, line), told + " ".join(messages))
         return False
     except (TypeError, ValueError, InvalidOperation) as error:
         run.fault(line, f"a value is of the wrong type: {error}")
@@ -432,7 +477,8 @@ def _provider_tree(row: Provider) -> dict[str, Any]:
 
 def variable_name(slug: str, label: str) -> str:
     """The environment variable that an exported file names for a credential's secret."""
-    return re.sub(r"[^A-Z0-9]+", "_", f"{slug}_{label}_SECRET".upper())
+    name = re.sub(r"[^A-Z0-9]+", "_", f"{slug}_{label}_SECRET".upper())
+    return f"_{name}" if name[0].isdigit() else name
 
 
 def _alias_tree(row: ModelAlias) -> dict[str, Any]:

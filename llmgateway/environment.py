@@ -3,7 +3,10 @@
 A value that cannot be read stops the start with a sentence that names the variable.
 """
 
+import contextlib
+import os
 import secrets
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +17,8 @@ env = environ.Env()
 
 
 def env_text(name: str, default: str = "") -> str:
-    """The variable as text."""
-    return str(env.str(name, default=default))
+    """The variable as text, as it stands: a leading ``$`` names no other variable."""
+    return os.environ.get(name, default)
 
 
 def env_bool(name: str, *, default: bool) -> bool:
@@ -66,17 +69,25 @@ def env_secret(name: str, *, kept_in: Path, make: Callable[[], str]) -> str:
 
 def _kept_secret(path: Path, make: Callable[[], str]) -> str:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            path.chmod(0o600)
-            file.write(make() + "\n")
-    except FileExistsError:
-        pass
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_once(path, make() + "\n")
+        return path.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise ImproperlyConfigured(
             f"{path} cannot be written: {error.strerror}. Set GATEWAY_DATA_DIR to a folder of the gateway's own."
         ) from error
-    return path.read_text(encoding="utf-8").strip()
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Make the file with all of its text or not at all; one that another process made meanwhile stays."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        with contextlib.suppress(FileExistsError):
+            os.link(
+                file.name, path
+            )  # the temporary file is readable by its owner only, and so is this
 
 
 def random_words() -> str:

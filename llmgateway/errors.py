@@ -88,12 +88,14 @@ TABLE: Mapping[type[GatewayError], Mapping[Dialect, Row]] = {
         _A: Row(401, "authentication_error"),
         _O: Row(401, "invalid_request_error", "invalid_api_key"),
     },
+    accounting.LedgerImmutable: {_A: Row(500, "api_error"), _O: Row(500, "server_error")},
     accounting.JournalUnwritable: {_A: Row(529, "overloaded_error"), _O: Row(503, "server_error")},
     routing.ModelUnknown: {
         _A: Row(404, "not_found_error"),
         _O: Row(404, "invalid_request_error", "model_not_found"),
     },
     routing.NoTarget: {_A: Row(529, "overloaded_error"), _O: Row(503, "server_error")},
+    routing.SecretUnreadable: {_A: Row(502, "api_error"), _O: Row(502, "server_error")},
     routing.SnapshotUnbuilt: {_A: Row(529, "overloaded_error"), _O: Row(503, "server_error")},
     conversion.RequestInvalid: {
         _A: Row(400, "invalid_request_error"),

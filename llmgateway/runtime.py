@@ -97,7 +97,8 @@ class Runtime:
                     replayed_at = loop.time()
                     await loop.run_in_executor(self._thread, replay, self._journal_dir)
                 self.watch_failure = ""
-            except DatabaseError as error:
+            except Exception as error:
+                # The watch must outlive whatever one look brings, or no edit would ever be in force again.
                 if not self.watch_failure:
                     log.exception("the configuration cannot be read; the picture in force stays")
                 self.watch_failure = type(error).__name__
@@ -122,23 +123,14 @@ def refresh_pictures() -> bool:
             keys_snapshot.put_in_force(keys_snapshot.build())
         held = routing_snapshot.in_force()
         number = routing_snapshot.version()
-        if held is not None and number in (held.number, _Refused.number):
+        if number in (held.number if held else -1, routing_snapshot.refused_number()):
             return False
         try:
             routing_snapshot.put_in_force(routing_snapshot.build())
         except DatabaseError:
             raise
         except Exception as error:
-            _Refused.number = number
-            reason = f"{type(error).__name__}: {error}"
-            routing_snapshot.refuse(reason)
+            routing_snapshot.refuse(f"{type(error).__name__}: {error}", number=number)
             log.exception("the new routing configuration cannot be put in force; the old one stays")
             return False
-        _Refused.number = -1
         return True
-
-
-class _Refused:
-    """The version whose picture could not be built, so that it is not built again four times a second."""
-
-    number = -1

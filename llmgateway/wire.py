@@ -90,4 +90,5 @@ class Wire:
         if self.is_ended or self._is_sending:
             return
         await self.start(200, self._early_headers)
-        await self.write(self._ping)
+        if not self.is_ended:  # the answer may have come and gone while the start was on its way
+            await self.write(self._ping)
