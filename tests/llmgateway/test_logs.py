@@ -1,0 +1,75 @@
+"""How a log line looks."""
+
+import logging
+import sys
+from typing import Any
+
+import pytest
+
+from llmgateway.logs import LineFormatter
+
+
+def line_of(message: str, *words: object, **fields: Any) -> str:
+    record = logging.makeLogRecord(
+        {
+            "name": "llmgateway.test",
+            "levelname": "INFO",
+            "msg": message,
+            "args": words,
+            "created": 1_795_000_000.0625,
+            **fields,
+        }
+    )
+    return LineFormatter().format(record)
+
+
+def test_a_line_holds_time_level_logger_and_message():
+    assert line_of("it happened") == (
+        "2026-11-18T11:06:40.062+00:00 INFO llmgateway.test: it happened"
+    )
+
+
+def test_fields_follow_as_key_and_value():
+    line = line_of("request", request_id="req_1", ms=12, model="a b")
+
+    assert line.endswith("request request_id=req_1 ms=12 model='a b'")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("plain", "plain"),
+        ("", "''"),
+        ("a=b", "'a=b'"),
+        ('say "hi"', "'say \"hi\"'"),
+        ("it's", '"it\'s"'),
+        (None, "None"),
+        (1.5, "1.5"),
+    ],
+)
+def test_a_value_that_could_be_misread_is_quoted(value, shown):
+    assert line_of("x", value=value).endswith(f" value={shown}")
+
+
+def test_nobody_can_forge_a_second_line():
+    line = line_of("name %s", "a\nb", model="c\r\nINFO forged", alias="d\ne")
+
+    assert "\n" not in line
+    assert "\r" not in line
+    assert "a\\nb" in line
+
+
+def test_a_traceback_stands_on_the_lines_after():
+    try:
+        raise ValueError("inside")
+    except ValueError:
+        line = line_of("failed", exc_info=sys.exc_info())
+
+    first, *rest = line.split("\n")
+    assert first.endswith(": failed")
+    assert rest[0] == "Traceback (most recent call last):"
+    assert rest[-1] == "ValueError: inside"
+
+
+def test_what_the_server_adds_for_colours_is_left_out():
+    assert line_of("x", color_message="y", taskName="Task-1", _hidden="z").endswith(": x")
