@@ -132,6 +132,7 @@ class _Held:
 
     snapshot: Snapshot | None = None
     failure: str = ""
+    refused_number: int = -1
 
 
 def current() -> Snapshot:
@@ -159,11 +160,18 @@ def put_in_force(snapshot: Snapshot | None) -> None:
     """Swap the picture; requests under way keep theirs."""
     _Held.snapshot = snapshot
     _Held.failure = ""
+    _Held.refused_number = -1
 
 
-def refuse(reason: str) -> None:
-    """Keep the old picture and remember why the new one could not be built."""
+def refuse(reason: str, *, number: int = -1) -> None:
+    """Keep the old picture and remember why that of version ``number`` could not be built."""
     _Held.failure = reason
+    _Held.refused_number = number
+
+
+def refused_number() -> int:
+    """The version that could not be built, so that nobody tries it again four times a second; -1: none."""
+    return _Held.refused_number
 
 
 def version() -> int:

@@ -1,0 +1,215 @@
+"""The watch over the configuration, and the tasks that run beside requests."""
+
+import asyncio
+import logging
+import time
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import connection
+
+from accounting import snapshot as keys_snapshot
+from llmgateway import runtime as runtime_module
+from llmgateway.runtime import Runtime, State, refresh_pictures
+from llmgateway.tasks import spawn
+from routing import snapshot as routing_snapshot
+from routing.models import ModelAlias
+from tests.factories.accounting import make_key
+from tests.factories.routing import make_alias, make_credential, make_deployment, make_provider
+
+
+@pytest.fixture(autouse=True)
+def nothing_in_force():
+    """Each test begins as a new process does."""
+    before = routing_snapshot.in_force(), keys_snapshot.current()
+    routing_snapshot.put_in_force(None)
+    keys_snapshot.put_in_force(keys_snapshot.KeyRing(number=-1, by_digest={}, prices={}))
+    yield
+    routing_snapshot.put_in_force(before[0])
+    keys_snapshot.put_in_force(before[1])
+
+
+@pytest.fixture
+async def runtime(transactional_db, tmp_path):
+    del transactional_db
+    made = Runtime(tmp_path / "journal")
+    await made.start()
+    yield made
+    await made.stop()
+
+
+def break_alias(alias: ModelAlias) -> None:
+    """As only a careless hand in the database could: pages and imports refuse such a pattern."""
+    ModelAlias.objects.filter(pk=alias.pk).update(match="regex", name="(")
+    routing_snapshot.bump()
+
+
+async def until(is_so, within_s: float = 2.0) -> None:
+    began = time.monotonic()
+    while not is_so():
+        assert time.monotonic() - began < within_s
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.django_db
+def test_pictures_are_built_when_their_rows_have_changed_and_only_then():
+    provider = make_provider()
+    make_credential(provider)
+    make_alias("name", make_deployment(provider))
+    minted = make_key()
+
+    assert refresh_pictures() is True
+    assert set(routing_snapshot.current().exact) == {"name"}
+    assert list(keys_snapshot.current().by_digest) == [minted.row.digest]
+    picture, ring = routing_snapshot.current(), keys_snapshot.current()
+    assert refresh_pictures() is False
+    assert routing_snapshot.current() is picture
+    assert keys_snapshot.current() is ring
+
+    minted.row.enabled = False
+    minted.row.save()
+    assert refresh_pictures() is False
+    assert keys_snapshot.current() is not ring
+    make_alias("other")
+    assert refresh_pictures() is True
+
+
+@pytest.mark.django_db
+def test_a_picture_that_cannot_be_built_leaves_the_old_one_and_is_tried_once(caplog):
+    alias = make_alias("name")
+    refresh_pictures()
+    picture = routing_snapshot.current()
+    break_alias(alias)
+
+    for _ in range(3):
+        assert refresh_pictures() is False
+
+    assert routing_snapshot.current() is picture
+    assert "missing )" in routing_snapshot.failure()
+    assert caplog.text.count("cannot be put in force") == 1
+    ModelAlias.objects.all().delete()
+    assert refresh_pictures() is True
+    assert routing_snapshot.failure() == ""
+
+
+@pytest.mark.django_db
+def test_a_first_picture_that_cannot_be_built_is_not_tried_four_times_a_second(caplog):
+    break_alias(make_alias("name"))
+
+    for _ in range(3):
+        assert refresh_pictures() is False
+
+    assert routing_snapshot.in_force() is None
+    assert routing_snapshot.failure()
+    assert caplog.text.count("cannot be put in force") == 1
+
+
+async def test_a_process_serves_once_it_has_started(runtime):
+    assert runtime.state is State.SERVING
+    assert runtime.ledger.is_writing
+    assert routing_snapshot.in_force() is not None
+    await runtime.start()  # once more has no effect
+    assert runtime.state is State.SERVING
+
+
+async def test_an_edit_is_in_force_within_a_second(runtime):
+    await sync_to_async(make_alias)("name")
+
+    await until(lambda: "name" in routing_snapshot.current().exact, within_s=1.0)
+
+
+async def test_a_pool_whose_provider_was_edited_is_retired(runtime):
+    row = await sync_to_async(make_provider)(base_url="http://127.0.0.1:1/v1")
+    await until(lambda: "openrouter" in routing_snapshot.current().providers)
+    pool = runtime.pools.of(routing_snapshot.current().providers["openrouter"])
+
+    def edit() -> None:
+        row.base_url = "http://127.0.0.1:2/v1"
+        row.save()
+
+    await sync_to_async(edit)()
+    await until(lambda: pool.session.closed)
+
+
+async def test_a_provider_with_a_broken_bundle_does_not_end_the_watch(runtime):
+    await sync_to_async(make_provider)(ca_bundle_pem="no certificate")
+    await until(lambda: "openrouter" in routing_snapshot.current().providers)
+    await sync_to_async(make_alias)("later")
+
+    await until(lambda: "later" in routing_snapshot.current().exact)
+    assert "CA bundle cannot be read" in routing_snapshot.current().warnings[0]
+
+
+def rename_version_table(old: str, new: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {old} RENAME TO {new}")
+
+
+@pytest.mark.parametrize("table", ["routing_routingversion", "routing_modelalias"])
+async def test_the_watch_outlives_a_database_that_fails(runtime, caplog, table):
+    await sync_to_async(routing_snapshot.bump)()
+    await sync_to_async(rename_version_table)(table, "elsewhere")
+    try:
+        await until(lambda: runtime.watch_failure == "OperationalError")
+        await asyncio.sleep(0.3)
+    finally:
+        await sync_to_async(rename_version_table)("elsewhere", table)
+    await until(lambda: runtime.watch_failure == "")
+
+    assert caplog.text.count("the configuration cannot be read") == 1
+    await sync_to_async(make_alias)("later")
+    await until(lambda: "later" in routing_snapshot.current().exact)
+
+
+async def test_the_watch_books_what_other_processes_left(transactional_db, tmp_path, monkeypatch):
+    monkeypatch.setattr(runtime_module, "REPLAY_EVERY_S", 0.0)
+    runtime = Runtime(tmp_path / "journal")
+    await runtime.start()
+    await asyncio.sleep(0.1)  # the ledger's own replay, at the start, is over
+    path = tmp_path / "journal" / "1-abcdef01-000001.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"")
+
+    await until(lambda: not path.exists())
+    await runtime.stop()
+
+
+async def test_stopping_before_the_start_is_no_trouble(transactional_db, tmp_path):
+    runtime = Runtime(tmp_path / "journal")
+    await runtime.stop()
+
+    assert runtime.state is State.STOPPING
+
+
+async def test_a_background_task_has_a_name_and_gives_its_result():
+    async def work() -> int:
+        return 7
+
+    task = spawn(work(), name="seven")
+    assert task.get_name() == "seven"
+    assert await task == 7
+
+
+async def test_a_background_task_that_fails_is_logged(caplog):
+    async def fail() -> None:
+        raise ValueError("reason")
+
+    task = spawn(fail(), name="doomed")
+    await asyncio.wait([task])
+    await asyncio.sleep(0)
+
+    [record] = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.message == "a background task failed"
+    assert record.task == "doomed"
+    assert "ValueError: reason" in caplog.text
+
+
+async def test_a_background_task_that_is_cancelled_is_no_failure(caplog):
+    task = spawn(asyncio.sleep(10), name="long")
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    await asyncio.sleep(0)
+
+    assert caplog.records == []
