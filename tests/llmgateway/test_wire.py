@@ -1,0 +1,167 @@
+"""The sending side of an answer, and the pings that keep a silent one alive."""
+
+import asyncio
+import time
+
+import pytest
+
+from llmgateway.wire import Message, Wire
+
+PING = b"event: ping\n\n"
+HEADERS = [(b"content-type", b"text/event-stream")]
+START = {"type": "http.response.start", "status": 200, "headers": HEADERS}
+
+
+class Line:
+    """What an ASGI server was told to send; ``gate`` holds it up as a slow client would."""
+
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def send(self, message: Message) -> None:
+        self.sent.append(message)
+        await self.gate.wait()
+
+    @property
+    def bodies(self) -> list[bytes]:
+        return [m["body"] for m in self.sent if m["type"] == "http.response.body"]
+
+
+@pytest.fixture
+async def line():
+    return Line()
+
+
+async def test_an_answer_in_pieces(line):
+    wire = Wire(line.send)
+    await wire.start(200, HEADERS)
+    await wire.write(b"one")
+    await wire.end(b"two")
+
+    assert line.sent == [
+        START,
+        {"type": "http.response.body", "body": b"one", "more_body": True},
+        {"type": "http.response.body", "body": b"two", "more_body": False},
+    ]
+    assert wire.bytes_sent == 6
+    assert wire.is_started
+    assert wire.is_ended
+
+
+async def test_pings_begin_an_answer_that_does_not_come(line):
+    wire = Wire(line.send)
+    wire.keep_alive(PING, after_s=0.05, headers=HEADERS)
+    await asyncio.sleep(0.13)
+    await wire.start(500, [])  # too late: the answer has begun
+    await wire.end(b"sorry")
+
+    assert line.sent[0] == START
+    assert line.bodies == [PING, PING, b"sorry"]
+    assert wire.bytes_sent == 2 * len(PING) + 5
+
+
+async def test_pings_fill_a_silence_after_the_start(line):
+    wire = Wire(line.send)
+    wire.keep_alive(PING, after_s=0.05, headers=HEADERS)
+    await wire.start(200, HEADERS)
+    await wire.write(b"one")
+    await asyncio.sleep(0.08)
+    await wire.write(b"two")
+    await asyncio.sleep(0.03)
+    await wire.end()
+
+    assert line.bodies == [b"one", PING, b"two", b""]
+    assert [m["type"] for m in line.sent].count("http.response.start") == 1
+
+
+async def test_no_ping_while_pieces_keep_coming(line):
+    wire = Wire(line.send)
+    wire.keep_alive(PING, after_s=0.08, headers=HEADERS)
+    await wire.start(200, HEADERS)
+    for _ in range(8):
+        await asyncio.sleep(0.025)
+        await wire.write(b"x")
+    await wire.end()
+
+    assert PING not in line.bodies
+
+
+async def test_no_ping_while_a_piece_is_being_sent(line):
+    """A client that reads slowly is not silent: a ping would only lengthen what waits for it."""
+    wire = Wire(line.send)
+    wire.keep_alive(PING, after_s=0.03, headers=HEADERS)
+    await wire.start(200, HEADERS)
+    line.gate.clear()
+    task = asyncio.ensure_future(wire.write(b"large"))
+    await asyncio.sleep(0.12)
+    assert line.bodies == [b"large"]
+
+    line.gate.set()
+    await task
+    await wire.end()
+    assert line.bodies == [b"large", b""]
+
+
+async def test_no_ping_after_the_end(line):
+    wire = Wire(line.send)
+    wire.keep_alive(PING, after_s=0.03, headers=HEADERS)
+    await wire.start(200, HEADERS)
+    await wire.end(b"all")
+    await asyncio.sleep(0.08)
+
+    assert line.bodies == [b"all"]
+
+
+async def test_no_ping_after_it_was_stopped(line):
+    wire = Wire(line.send)
+    wire.keep_alive(PING, after_s=0.03, headers=HEADERS)
+    wire.stop_pings()
+    wire.stop_pings()
+    await asyncio.sleep(0.08)
+
+    assert line.sent == []
+
+
+async def test_an_answer_that_ends_while_a_ping_begins_it_is_not_followed_by_the_ping(line):
+    wire = Wire(line.send)
+    wire.keep_alive(PING, after_s=0.03, headers=HEADERS)
+    line.gate.clear()
+    await asyncio.sleep(0.05)
+    assert line.sent == [START]  # the ping's own start is on its way
+
+    task = asyncio.ensure_future(wire.end(b"all"))
+    await asyncio.sleep(0)
+    line.gate.set()
+    await task
+    await asyncio.sleep(0.02)
+
+    assert line.bodies == [b"all"]
+
+
+async def test_an_answer_that_ends_just_before_a_ping_is_not_followed_by_it(line):
+    wire = Wire(line.send)
+    wire.keep_alive(PING, after_s=0.03, headers=HEADERS)
+    await wire.start(200, HEADERS)
+    ending: list[asyncio.Task[None]] = []
+    loop = asyncio.get_running_loop()
+    loop.call_later(0.02, lambda: ending.append(loop.create_task(wire.end(b"all"))))
+    time.sleep(0.06)  # noqa: ASYNC251  (a busy loop: both timers fire in one turn, the end's first)
+    await asyncio.sleep(0.02)
+
+    assert line.bodies == [b"all"]
+
+
+async def test_a_client_that_breaks_off_leaves_the_wire_ready_to_end():
+    async def fail(_message: Message) -> None:
+        raise OSError("gone")
+
+    wire = Wire(fail)
+    with pytest.raises(OSError, match="gone"):
+        await wire.write(b"one")
+    wire.keep_alive(PING, after_s=10, headers=HEADERS)
+    with pytest.raises(OSError, match="gone"):
+        await wire.end()
+
+    assert wire.is_ended
