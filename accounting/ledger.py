@@ -249,7 +249,7 @@ def write_rows(entries: Iterable[Entry]) -> None:
         f"INSERT INTO {quote(UsageRecord._meta.db_table)} ({columns}) VALUES ({marks}) "  # noqa: S608
         "ON CONFLICT DO NOTHING"
     )
-    rows = [_row(entry) for entry in entries]
+    rows = _rows(entries)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.executemany(statement, rows)
 
@@ -331,13 +331,19 @@ def _make_storable(entry: Entry) -> None:
         entry.notes = [[word.replace("\0", "") for word in note] for note in entry.notes]
 
 
-def _row(entry: Entry) -> list[Any]:
-    """The entry's values in the order of the columns, as the database takes them."""
-    row = list(_values(entry))
-    row[_STARTED] = connection.ops.adapt_datetimefield_value(entry.started_at)
-    row[_COST] = None if entry.cost_usd is None else to_pico(entry.cost_usd)
-    row[_NOTES] = connection.ops.adapt_json_value(entry.notes, None)
-    return row
+def _rows(entries: Iterable[Entry]) -> list[list[Any]]:
+    """The entries' values in the order of the columns, as the database takes them."""
+    operations = connection.ops  # once: the connection is looked up in its thread each time
+    adapt_moment, adapt_json = operations.adapt_datetimefield_value, operations.adapt_json_value
+    no_notes = adapt_json([], None)
+    rows = []
+    for entry in entries:
+        row = list(_values(entry))
+        row[_STARTED] = adapt_moment(entry.started_at)
+        row[_COST] = None if entry.cost_usd is None else to_pico(entry.cost_usd)
+        row[_NOTES] = adapt_json(entry.notes, None) if entry.notes else no_notes
+        rows.append(row)
+    return rows
 
 
 _FREE_TEXTS = (

@@ -10,7 +10,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db import models
 
-PICO = Decimal(10) ** 12
+PLACES = 12
+PICO = Decimal(10) ** PLACES
 STEP_USD = Decimal(1) / PICO
 USD_MAX = Decimal(9_000_000)
 """The largest amount of one value, either way from zero; a little less than the column holds."""
@@ -23,7 +24,7 @@ else:
 
 def to_pico(amount_usd: Decimal) -> int:
     """The amount as whole picodollars (1e-12 USD), half to even."""
-    return int((amount_usd * PICO).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
+    return int(amount_usd.scaleb(PLACES).to_integral_value(ROUND_HALF_EVEN))
 
 
 def from_pico(pico: int | Decimal) -> Decimal:
