@@ -106,7 +106,7 @@ entry.status = "failed"
 write_rows([entry, make_entry(id="other")])
 row = UsageRecord.objects.get(pk="twice")
 print(row.status, f"{row.cost_usd:f}", row.notes, row.started_at.isoformat())
-print(UsageRecord.objects.count())
+print(UsageRecord.objects.filter(pk__in=["twice", "other"]).count())
 """)
 
     assert lines == [
@@ -162,6 +162,37 @@ for row in UsageRecord.objects.filter(pk__in=["odd", "plain"]).order_by("id"):
         "odd None 3 200 [['dropped', 'ab', 'why']]",
         "plain 1 2 17 []",
     ]
+
+
+def test_a_connection_that_the_server_ends_costs_no_record(installation: Installation):
+    lines = installation.python("""
+import tempfile, time
+from pathlib import Path
+from django.db import connection
+from accounting.ledger import Ledger
+from accounting.models import UsageRecord
+from conversion.usage import Usage
+from tests.factories.accounting import make_entry
+
+def book(name):
+    entry = make_entry(id=name)
+    ledger.settle(entry, ledger.open_entry(entry), Usage())
+
+ledger = Ledger(Path(tempfile.mkdtemp()))
+ledger.start()
+book("before")
+ledger.flush()
+with connection.cursor() as cursor:
+    cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                   "WHERE datname = current_database() AND pid <> pg_backend_pid()")
+    print(cursor.rowcount)
+book("after")
+ledger.flush()
+ledger.close()
+print(UsageRecord.objects.filter(pk__in=["before", "after"]).count())
+""")
+
+    assert lines == ["1", "2"]
 
 
 def test_a_key_can_be_made_and_a_picture_built(installation: Installation):
