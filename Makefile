@@ -4,7 +4,10 @@
 
 HOST ?= 127.0.0.1
 PORT ?= 8000
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+# The newest Python that really runs here and can make virtual environments.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+  $$p -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+  && { echo $$p; break; }; done)
 UV_VERSION := 0.13.8
 BIN := .venv/bin
 MANAGE := $(BIN)/python manage.py
@@ -21,6 +24,8 @@ setup-dev: .venv/installed-dev
 
 # uv installs the locked files in seconds; where it cannot be had, pip does the same more slowly.
 .venv/installed: requirements.lock
+	@test -x $(BIN)/python || test -n "$(PYTHON)" || { \
+	  echo "No Python 3.11 to 3.13 with venv was found. Install one (Debian: python3 and python3-venv), or say PYTHON=..."; exit 1; }
 	@test -x $(BIN)/python || { echo "Making the virtual environment with $(PYTHON) …"; $(PYTHON) -m venv .venv; }
 	@echo "Installing the locked dependencies …"
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) 2>/dev/null || true
