@@ -5,6 +5,7 @@ database is here. docs/operators/settings.md lists the same variables for reader
 """
 
 import socket
+import sys
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -67,8 +68,9 @@ PING_AFTER_S = env_int("GATEWAY_PING_AFTER_S", default=15, at_least=1)
 SHUTDOWN_GRACE_S = env_int("GATEWAY_SHUTDOWN_GRACE_S", default=30, at_least=0)
 JOURNAL_DIR = DATA_DIR / "journal"
 
+# Daphne serves ``runserver`` only. Elsewhere its Twisted would cost every start half a second and 15 MB.
 INSTALLED_APPS = [
-    "daphne",
+    *(["daphne"] if "runserver" in sys.argv else []),
     "unfold",
     "unfold.contrib.filters",
     "django.contrib.admin",

@@ -5,13 +5,20 @@ from decimal import Decimal
 
 import pytest
 import yaml
+from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 
 from accounting.models import Project, Team
 from llmgateway.configuration import ConfigurationFaulty, export, import_text, variable_name
 from routing import secrets, snapshot
 from routing.models import Credential, Deployment, ModelAlias, Provider, RouteTarget
-from tests.factories.routing import SECRET, make_alias, make_deployment, make_provider
+from tests.factories.routing import (
+    SECRET,
+    make_alias,
+    make_credential,
+    make_deployment,
+    make_provider,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -338,6 +345,134 @@ def test_a_ca_bundle_is_exported_as_it_is():
 
 def test_a_variable_is_named_after_provider_and_label():
     assert variable_name("open-router", "main key") == "OPEN_ROUTER_MAIN_KEY_SECRET"
+
+
+def test_a_variable_never_begins_with_a_digit(monkeypatch):
+    """Such a name would be no reference, and be taken for the secret itself."""
+    assert variable_name("1st", "main") == "_1ST_MAIN_SECRET"
+    monkeypatch.setenv("_1ST_MAIN_SECRET", SECRET)
+    make_credential(make_provider("1st"))
+
+    assert import_text(yaml.safe_dump(export()), dry_run=False).changes == []
+
+
+@pytest.mark.parametrize("secret", ["${1ST_SECRET}", "${TEST-SECRET}", "${TEST_SECRET", "${}"])
+def test_what_looks_like_a_reference_and_is_none_is_never_sealed(secret):
+    text = f"version: 1\nproviders:\n  one:\n    kind: demo\n    credentials:\n    - {{label: x, secret: '{secret}'}}"
+
+    assert faults_of(text) == [f"line 6: {secret} does not name an environment variable"]
+
+
+def test_an_application_without_changes_is_no_news_to_the_serving_processes():
+    import_text(FULL, dry_run=False)
+    number = snapshot.version()
+
+    assert import_text(FULL, dry_run=False).changes == []
+    assert snapshot.version() == number
+
+
+def test_a_new_secret_and_a_new_weight_are_both_told(monkeypatch):
+    import_text(FULL, dry_run=False)
+    monkeypatch.setenv("TEST_SECRET", "another-secret-0123456789")
+
+    run = import_text(FULL.replace("weight: 2}", "weight: 5}"), dry_run=False)
+
+    assert run.changes == [
+        "~ credential openrouter/main: weight 2 -> 5",
+        "~ credential openrouter/main: secret",
+    ]
+    row = Credential.objects.get()
+    assert row.weight == 5
+    assert secrets.open_sealed(row.sealed_secret).reveal() == "another-secret-0123456789"
+
+
+def test_a_secret_that_cannot_be_opened_any_more_is_sealed_anew(settings):
+    import_text(FULL, dry_run=False)
+    settings.SEALING_KEYS = [Fernet.generate_key().decode()]
+
+    assert import_text(FULL, dry_run=False).changes == ["~ credential openrouter/main: secret"]
+    assert import_text(FULL, dry_run=False).changes == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "timeouts: {connect_s: '2', idle_s: 0.1, total_s: 7.125}",
+        "retries: {max: '3', backoff_s: '0.5'}",
+        "enabled: 'False'",
+        "retries: {statuses: []}",
+    ],
+)
+def test_values_in_another_spelling_change_nothing_the_second_time(settings):
+    text = f"version: 1\nproviders:\n  one:\n    kind: demo\n    {settings}"
+    assert import_text(text, dry_run=False).changes == ["+ provider one"]
+
+    assert import_text(text, dry_run=False).changes == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("retries: {max", "1.5"), ("retries: {max", "true"), ("retries: {max", "2.0")],
+)
+def test_a_fraction_is_no_whole_number(name, value):
+    text = f"version: 1\nproviders:\n  one:\n    kind: demo\n    {name}: {value}}}"
+
+    [fault] = faults_of(text)
+    assert fault.startswith("line 5: retries_max: must be a whole number, not ")
+    assert Provider.objects.count() == 0
+
+
+def test_a_fault_in_a_group_has_the_line_of_its_own_key():
+    faults = faults_of("""\
+version: 1
+providers:
+  one:
+    kind: demo
+    timeouts:
+      connect_s: 5
+      idle_s: soon
+    retries:
+      max: 1
+      statuses: [200]
+aliases:
+  x:
+    description: plain
+    match: odd
+    targets:
+      - provider: one
+        model: m
+        quirks:
+          wings: 2
+""")
+
+    assert [fault.split(": ")[:2] for fault in faults] == [
+        ["line 7", "idle_timeout_s"],
+        ["line 10", "retry_statuses"],
+        ["line 14", "match"],
+    ]
+
+
+def test_the_weight_of_a_target_has_an_end():
+    text = "version: 1\nproviders: {one: {kind: demo}}\naliases:\n  x:\n    targets:\n    - {provider: one, model: m, weight: %d}"
+
+    assert faults_of(text % 32768) == ["line 6: weight must be a whole number from 0 to 32767"]
+    assert import_text(text % 32767, dry_run=False).changes
+
+
+def test_a_new_order_of_targets_is_a_change():
+    import_text(FULL, dry_run=False)
+    text = """\
+version: 1
+aliases:
+  claude-*:
+    targets:
+      - {provider: demo, model: demo-1}
+"""
+    assert import_text(text, dry_run=False).changes == ["~ alias claude-*: targets demo: demo-1"]
+    assert import_text(
+        text.replace("targets:", "targets: []").split("\n      -")[0], dry_run=False
+    ).changes == ["~ alias claude-*: targets none"]
+    assert RouteTarget.objects.filter(route__alias__name="claude-*").count() == 0
 
 
 def test_the_commands_print_what_was_done(tmp_path):

@@ -30,11 +30,23 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         call_command("migrate", verbosity=0, interactive=False)
-        call_command("collectstatic", verbosity=0, interactive=False)
+        collect_static_files()
         add_first_providers()
         add_demo()
         url = settings.PUBLIC_URL or f"http://{options['host']}:{options['port']}"
         self.stdout.write(lines_to_copy(url, key=first_key(), login=admin_login()))
+
+
+def collect_static_files() -> None:
+    """Collect and compress static files, unless that was done since the last change of any."""
+    made = Path(settings.STATIC_ROOT) / "staticfiles.json"
+    sources = [
+        *Path(settings.STATICFILES_DIRS[0]).rglob("*"),
+        settings.BASE_DIR / "requirements.lock",
+    ]
+    newest_s = max((path.stat().st_mtime for path in sources if path.exists()), default=0.0)
+    if not made.exists() or made.stat().st_mtime < newest_s:
+        call_command("collectstatic", verbosity=0, interactive=False)
 
 
 def secrets_dir() -> Path:
