@@ -422,6 +422,26 @@ def test_a_fraction_is_no_whole_number(name, value):
     assert Provider.objects.count() == 0
 
 
+@pytest.mark.parametrize(
+    ("setting", "fault"),
+    [
+        ("timeouts: {idle_s: soon}", "line 5: idle_timeout_s: “soon” value must be"),
+        ("timeouts: {idle_s: [1]}", "line 5: idle_timeout_s: "),
+        ("kind: [demo]", "line 3: a value is of the wrong type: "),
+        ("enabled: {}", "line 5: enabled: "),
+    ],
+)
+def test_a_value_of_the_wrong_type_changes_no_row_that_is_there(setting, fault):
+    make_provider("one", kind="demo")
+    before = export()
+    text = f"version: 1\nproviders:\n  one:\n    base_url: http://one.test/v1\n    {setting}"
+
+    faults = faults_of(text)
+
+    assert any(found.startswith(fault) for found in faults), faults
+    assert export() == before
+
+
 def test_a_fault_in_a_group_has_the_line_of_its_own_key():
     faults = faults_of("""\
 version: 1
