@@ -110,6 +110,7 @@ async def test_a_bug_is_a_500_in_the_clients_dialect_and_its_reason_stays_in_the
     assert error["type"] == kind
     assert "its log has the reason under req_" in error["message"]
     assert b"planted-secret" not in client.body
+    assert "planted-secret" in caplog.text
 
 
 async def test_an_unknown_path_is_404_in_the_dialect_that_its_headers_tell():
