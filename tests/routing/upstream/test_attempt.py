@@ -205,7 +205,7 @@ async def test_no_first_byte_in_time(pools, upstream):
 
     assert pools.of(provider).users == 0
     assert upstream.requests[0].left_after_s is not None
-    assert upstream.requests[0].left_after_s < 0.3
+    assert upstream.requests[0].left_after_s < 1
 
 
 async def test_headers_alone_are_no_first_byte(pools, upstream):

@@ -35,7 +35,7 @@ async def test_a_first_byte_that_does_not_come_is_told_with_its_setting():
         began = time.monotonic()
         with pytest.raises(FirstByteTimeout, match=r"first_byte_timeout_s is 0\.05 s") as caught:
             await patience.wait_for(answer_after(5))
-    assert 0.04 < time.monotonic() - began < 0.3
+    assert 0.04 < time.monotonic() - began < 1
     assert caught.value.may_retry
     assert caught.value.may_fall_back
 
@@ -49,9 +49,9 @@ async def test_silence_between_two_pieces_is_told_with_its_setting():
 
 
 async def test_pieces_that_keep_coming_are_not_silence():
-    with Patience(limits(first_byte_s=0.08, idle_s=0.08)) as patience:
+    with Patience(limits(first_byte_s=0.2, idle_s=0.2)) as patience:
         for _ in range(6):
-            await patience.wait_for(answer_after(0.04))
+            await patience.wait_for(answer_after(0.05))
             patience.heard()
 
 
@@ -60,7 +60,7 @@ async def test_the_whole_attempt_has_a_limit_however_much_comes():
         began = time.monotonic()
         with pytest.raises(TotalTimeout, match=r"total_timeout_s is 0\.15 s") as caught:
             await hear_for_ever(patience)
-    assert time.monotonic() - began < 0.4
+    assert time.monotonic() - began < 1
     assert not caught.value.may_retry
 
 
@@ -71,10 +71,10 @@ async def test_the_limit_of_the_whole_counts_before_the_first_byte_too():
 
 async def test_time_spent_elsewhere_is_no_silence_of_the_upstream():
     """A slow client: the task writes for longer than the upstream may be silent."""
-    with Patience(limits(idle_s=0.05)) as patience:
+    with Patience(limits(idle_s=0.15)) as patience:
         await patience.wait_for(answer_after(0))
         patience.heard()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.4)
 
         assert await patience.wait_for(answer_after(0.01)) == "answer"
         patience.heard()
