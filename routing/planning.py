@@ -35,7 +35,7 @@ def make_plan(snapshot: Snapshot, name: str, *, dice: random.Random) -> Plan:
     if route is None or not route.targets:
         raise NoTarget(
             f"The model {name!r} has no target that can be called now: its route, deployment or provider is "
-            f"switched off or missing. An administrator can mend this at Routing → Model aliases → {alias.name}."
+            f"switched off, missing, or without a credential. An administrator can mend this at Routing → Model aliases → {alias.name}."
         )
     targets = _ordered(route, dice)
     if matched:

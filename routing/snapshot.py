@@ -213,7 +213,7 @@ def build() -> Snapshot:
                 "credentials"
             )
         }
-        targets = _targets_by_route(pictures)
+        targets = _targets_by_route(pictures, warnings)
         exact: dict[str, AliasPicture] = {}
         patterns: list[AliasPicture] = []
         for alias in models.ModelAlias.objects.filter(enabled=True).prefetch_related("routes"):
@@ -282,15 +282,24 @@ def _check_bundle(row: models.Provider, warnings: list[str]) -> None:
         warnings.append(f"Provider {row}: the CA bundle cannot be read ({error}).")
 
 
-def _targets_by_route(pictures: Mapping[int, ProviderPicture]) -> dict[int, list[Target]]:
+def _targets_by_route(
+    pictures: Mapping[int, ProviderPicture], warnings: list[str]
+) -> dict[int, list[Target]]:
     by_route: dict[int, list[Target]] = {}
     rows = models.RouteTarget.objects.filter(deployment__enabled=True).select_related(
         "deployment", "deployment__provider"
     )
     for row in rows.order_by("route_id", "position", "pk"):
         provider = pictures.get(row.deployment.provider_id)
-        if provider is not None:
-            by_route.setdefault(row.route_id, []).append(_target(row, provider))
+        if provider is None:
+            continue
+        target = _target(row, provider)
+        if target.credentials or not provider.kind.needs_credential:
+            by_route.setdefault(row.route_id, []).append(target)
+        else:
+            warning = f"Deployment {row.deployment} has no credential that is switched on: routes skip it."
+            if warning not in warnings:
+                warnings.append(warning)
     return by_route
 
 

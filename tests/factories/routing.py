@@ -26,7 +26,9 @@ def make_credential(
 def make_deployment(
     provider: Provider, model: str = "anthropic/claude-sonnet-4.5", **fields: Any
 ) -> Deployment:
-    """A model of the provider."""
+    """A model of the provider, which gets a credential to be called with if it has none."""
+    if not provider.credentials.exists():
+        make_credential(provider)
     return Deployment.objects.create(provider=provider, upstream_model=model, **fields)
 
 

@@ -136,6 +136,7 @@ def test_a_field_that_was_emptied_in_a_form_is_an_empty_list_or_object(emptied):
     provider = Provider(slug="openrouter", kind="openrouter", retry_statuses=emptied)
     assert faults_of(provider) == {}
     provider.save()
+    make_credential(provider)
     row = Deployment(provider=provider, upstream_model="model", parameters=emptied, traits=emptied)
     assert faults_of(row) == {}
     row.save()

@@ -72,6 +72,7 @@ def test_an_empty_address_is_the_kinds_own():
 @pytest.mark.django_db
 def test_what_is_switched_off_is_left_out():
     provider, closed = make_provider(), make_provider("closed", enabled=False)
+    make_credential(provider)
     make_credential(provider, "spare", enabled=False)
     on, off = make_deployment(provider, "on"), make_deployment(provider, "off", enabled=False)
     make_alias("name", off, make_deployment(closed, "gone"), on)
@@ -81,10 +82,30 @@ def test_what_is_switched_off_is_left_out():
     picture = snapshot.build()
 
     assert set(picture.providers) == {"openrouter"}
-    assert picture.providers["openrouter"].credentials == ()
+    assert [one.label for one in picture.providers["openrouter"].credentials] == ["main"]
     assert set(picture.exact) == {"name", "routeless"}
     assert [target.upstream_model for target in picture.exact["name"].routes[0].targets] == ["on"]
     assert picture.exact["routeless"].routes == ()
+
+
+@pytest.mark.django_db
+def test_a_deployment_without_a_credential_that_is_on_is_skipped_and_told_once():
+    provider = make_provider()
+    own = make_credential(provider, "own", enabled=False)
+    make_credential(provider)
+    spare = make_deployment(provider, "spare")
+    deployment = make_deployment(provider, "model", credential=own)
+    make_alias("name", deployment, spare)
+    make_alias("other", deployment)
+
+    picture = snapshot.build()
+
+    assert [target.upstream_model for target in picture.exact["name"].routes[0].targets] == [
+        "spare"
+    ]
+    assert picture.exact["other"].routes[0].targets == ()
+    [warning] = picture.warnings
+    assert "openrouter: model has no credential that is switched on" in warning
 
 
 @pytest.mark.django_db
