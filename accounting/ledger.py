@@ -34,6 +34,7 @@ from accounting.pricing import UNPRICED, cost_of
 from conversion.usage import Usage
 
 log = logging.getLogger(__name__)
+attempts_log = logging.getLogger("accounting.attempts")
 
 BATCH_MAX = 500
 BATCH_WAIT_S = 0.05
@@ -217,6 +218,7 @@ class Ledger:
         for entry, segment in settled:
             if entry.id not in refused:
                 self._journal.forget(segment, 1)
+            log_attempt(entry)
         return not (self._is_closing.is_set() and self._queue.empty())
 
     def _book(self, settled: Sequence[tuple[Entry, Segment]]) -> set[str]:
@@ -236,6 +238,30 @@ class Ledger:
                     return False
             else:
                 return True
+
+
+def log_attempt(entry: Entry) -> None:
+    """The attempt's line in the log: names, counts and milliseconds; written here, off the hot path."""
+    if attempts_log.isEnabledFor(logging.INFO):
+        attempts_log.info(
+            "attempt",
+            extra={
+                "request_id": entry.request_id,
+                "attempt": entry.attempt,
+                "team": entry.team,
+                "key": entry.key_name,
+                "alias": entry.alias,
+                "provider": entry.provider,
+                "status": entry.status,
+                "upstream_status": entry.upstream_status,
+                "error": entry.error or None,
+                "ms": entry.duration_ms,
+                "ttft_ms": entry.ttft_ms,
+                "prompt_tokens": entry.prompt_tokens,
+                "completion_tokens": entry.completion_tokens,
+                "cost_usd": entry.cost_usd,
+            },
+        )
 
 
 def write_rows(entries: Iterable[Entry]) -> None:

@@ -12,14 +12,14 @@ _STANDARD = set(vars(logging.makeLogRecord({}))) | {
 
 
 class LineFormatter(logging.Formatter):
-    """One line per record; a value with spaces or quotes is quoted, a line break in a value is escaped."""
+    """One line per record; a value with spaces or quotes is quoted, none is left out, a line break in a value is escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line, with its traceback on the lines after it where there is one."""
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         words = [f"{moment} {record.levelname} {record.name}: {record.getMessage()}"]
         for name, value in vars(record).items():
-            if name not in _STANDARD and not name.startswith("_"):
+            if value is not None and name not in _STANDARD and not name.startswith("_"):
                 words.append(f"{name}={_quoted(value)}")
         line = " ".join(words).replace("\n", "\\n").replace("\r", "\\r")
         if record.exc_info:

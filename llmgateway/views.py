@@ -1,7 +1,6 @@
 """HTTP in, HTTP out for the hot path; no decisions."""
 
 import logging
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
@@ -33,11 +32,9 @@ def answering(dialect: Dialect) -> View:
         try:
             if request.method != "POST":
                 raise MethodNotAllowed(f"{request.path_info} takes POST, not {request.method}.")
-            response = await pipeline.serve(ask, hot.wire, await runtime())
+            return await pipeline.serve(ask, hot.wire, await runtime())
         except GatewayError as error:
-            response = failed(error, ask, hot)
-        _log_request(ask, response)
-        return response
+            return failed(error, ask, hot)
 
     return view
 
@@ -97,16 +94,3 @@ async def unknown(request: HttpRequest, **_words: str) -> HttpResponseBase:
     hot = cast("HotRequest", request)
     error = PathUnknown(f"There is nothing at {request.path_info[:200]}.")
     return error_answer(error, dialect_of(hot.scope), request_id=hot.gateway_id)
-
-
-def _log_request(ask: ClientRequest, response: HttpResponseBase) -> None:
-    if log.isEnabledFor(logging.DEBUG):
-        log.debug(
-            "request",
-            extra={
-                "request_id": ask.id,
-                "dialect": ask.dialect.value,
-                "status": response.status_code,
-                "ms": round((time.monotonic() - ask.accepted_s) * 1000),
-            },
-        )

@@ -1,6 +1,6 @@
 """One connection pool for each provider, kept for as long as its settings stay the same.
 
-aiohttp, measured against httpx: a fifth of the CPU per call (benchmarks/README.md). The pool's settings that
+aiohttp, measured against httpx: a fifth of the CPU per call (docs/contributors/measurements.md). The pool's settings that
 matter are part of its key, so an edit of a provider makes a new pool; the old one is closed once the requests
 that use it are over.
 """

@@ -578,3 +578,22 @@ def test_batches_are_not_larger_than_a_statement_takes(ledger):
     ledger.flush()
 
     assert UsageRecord.objects.count() == ledger_module.BATCH_MAX * 2 + 1
+
+
+def test_an_attempt_has_a_line_in_the_log_without_anything_it_said(caplog):
+    entry = make_entry(
+        status="failed", error="UpstreamBroken", error_message="what the provider said"
+    )
+    with caplog.at_level("INFO", logger="accounting.attempts"):
+        ledger_module.log_attempt(entry)
+    [record] = caplog.records
+
+    assert (record.request_id, record.team, record.status) == (entry.request_id, "alder", "failed")
+    assert "what the provider said" not in str(vars(record))
+
+
+def test_the_line_can_be_switched_off(caplog):
+    with caplog.at_level("WARNING", logger="accounting.attempts"):
+        ledger_module.log_attempt(make_entry())
+
+    assert caplog.records == []

@@ -43,12 +43,15 @@ def test_fields_follow_as_key_and_value():
         ("a=b", "'a=b'"),
         ('say "hi"', "'say \"hi\"'"),
         ("it's", '"it\'s"'),
-        (None, "None"),
         (1.5, "1.5"),
     ],
 )
 def test_a_value_that_could_be_misread_is_quoted(value, shown):
     assert line_of("x", value=value).endswith(f" value={shown}")
+
+
+def test_a_field_without_a_value_is_left_out():
+    assert "value" not in line_of("x", value=None)
 
 
 def test_nobody_can_forge_a_second_line():
