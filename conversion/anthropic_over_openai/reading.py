@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
+import orjson
+
 from conversion.errors import RequestInvalid
 from conversion.report import Report
 from conversion.traits import ChatTraits
@@ -96,3 +98,11 @@ def need_text(holder: dict[str, Any], name: str, path: str) -> str:
     if not isinstance(value, str):
         raise RequestInvalid("Field required: a string", path=f"{path}.{name}")
     return value
+
+
+def write_json(value: Any, path: str) -> bytes:
+    """The value as JSON. orjson reads 1024 levels and writes 254, so not all that could be read can be written."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise RequestInvalid("nested too deeply to be sent on", path=path) from error

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-import orjson
-
-from conversion.anthropic_over_openai.reading import Reading, as_list, as_object
+from conversion.anthropic_over_openai.reading import Reading, as_list, as_object, write_json
 from conversion.anthropic_over_openai.thinking import write_reasoning
 from conversion.anthropic_over_openai.tools import write_tools
 from conversion.anthropic_over_openai.turns import write_messages
@@ -79,15 +77,10 @@ def write_request(call: Call, traits: ChatTraits) -> WrittenRequest:
     _note_unknown(body, reading)
     request.update(traits.parameters)
     return WrittenRequest(
-        body=orjson.dumps(request),
+        body=write_json(request, ""),
         report=report,
         tool_names=reading.tool_names,
-        prompt_tokens_estimate=max(
-            1,
-            len(call.raw) // CHARS_PER_TOKEN
-            if not reading.binary_chars
-            else (len(call.raw) - reading.binary_chars) // CHARS_PER_TOKEN,
-        ),
+        prompt_tokens_estimate=max(1, (len(call.raw) - reading.binary_chars) // CHARS_PER_TOKEN),
         stop_sequences=tuple(
             text for text in body.get("stop_sequences") or () if isinstance(text, str)
         ),

@@ -7,24 +7,14 @@ are moved, because a ``tool`` message holds text only.
 
 from typing import Any
 
-import orjson
-
 from conversion.anthropic_over_openai.parts import Part, write_part
-from conversion.anthropic_over_openai.reading import Reading, need_text
+from conversion.anthropic_over_openai.reading import Reading, need_text, write_json
 from conversion.anthropic_over_openai.thinking import Replay
 from conversion.errors import RequestInvalid
 from conversion.tool_ids import to_upstream
 
 Message = dict[str, Any]
 ATTRIBUTION = "x-anthropic-billing-header:"
-SERVER_BLOCKS = (
-    "server_tool_use",
-    "mcp_tool_use",
-    "mcp_tool_result",
-    "mcp_tool_listing",
-    "container_upload",
-    "compaction",
-)
 
 
 def write_messages(body: dict[str, Any], reading: Reading) -> list[Message]:
@@ -199,7 +189,7 @@ def _write_call(
     call: dict[str, Any] = {
         "id": upstream_id,
         "type": "function",
-        "function": {"name": name, "arguments": orjson.dumps(given).decode()},
+        "function": {"name": name, "arguments": write_json(given, f"{path}.input").decode()},
     }
     extra = replay.extra_content(client_id, upstream_id)
     if extra is not None:

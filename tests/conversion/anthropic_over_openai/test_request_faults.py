@@ -89,6 +89,23 @@ def test_a_fault_is_named_by_its_path(body, path):
     assert path in caught.value.message
 
 
+def test_what_is_nested_too_deeply_is_refused_and_not_the_gateways_fault():
+    deep = b"[" * 300 + b"]" * 300  # orjson reads it, and does not write it
+    call = b'{"type":"tool_use","id":"t","name":"x","input":{"a":' + deep + b"}}"
+    turns = b'[{"role":"user","content":"Hello"},{"role":"assistant","content":[' + call + b"]}]"
+    raw = b'{"model":"m","max_tokens":50,"messages":' + turns + b"}"
+    with pytest.raises(RequestInvalid) as caught:
+        write_request(read_call(Dialect.ANTHROPIC_MESSAGES, raw), TRAITS)
+
+    assert caught.value.path == "messages[1].content[0].input"
+
+    tool = b'{"name":"x","input_schema":{"a":' + deep + b"}}"
+    raw = b'{"model":"m","max_tokens":50,"messages":[{"role":"user","content":"Hello"}],"tools":['
+    raw += tool + b"]}"
+    with pytest.raises(RequestInvalid, match="nested too deeply"):
+        write_request(read_call(Dialect.ANTHROPIC_MESSAGES, raw), TRAITS)
+
+
 WORDS = st.sampled_from(
     ["type", "text", "role", "user", "assistant", "content", "tool_use", "tool_result", "tool_use_id", "id", "name",
      "input", "source", "image", "document", "base64", "thinking", "signature", "enabled", "budget_tokens", "tool",
