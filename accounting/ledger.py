@@ -218,7 +218,7 @@ class Ledger:
         for entry, segment in settled:
             if entry.id not in refused:
                 self._journal.forget(segment, 1)
-            log_attempt(entry)
+        log_attempts([entry for entry, _segment in settled])
         return not (self._is_closing.is_set() and self._queue.empty())
 
     def _book(self, settled: Sequence[tuple[Entry, Segment]]) -> set[str]:
@@ -240,28 +240,29 @@ class Ledger:
                 return True
 
 
-def log_attempt(entry: Entry) -> None:
-    """The attempt's line in the log: names, counts and milliseconds; written here, off the hot path."""
+def log_attempts(entries: Sequence[Entry]) -> None:
+    """A line in the log for each attempt: names, counts and milliseconds; by the batch, off the hot path."""
     if attempts_log.isEnabledFor(logging.INFO):
-        attempts_log.info(
-            "attempt",
-            extra={
-                "request_id": entry.request_id,
-                "attempt": entry.attempt,
-                "team": entry.team,
-                "key": entry.key_name,
-                "alias": entry.alias,
-                "provider": entry.provider,
-                "status": entry.status,
-                "upstream_status": entry.upstream_status,
-                "error": entry.error or None,
-                "ms": entry.duration_ms,
-                "ttft_ms": entry.ttft_ms,
-                "prompt_tokens": entry.prompt_tokens,
-                "completion_tokens": entry.completion_tokens,
-                "cost_usd": entry.cost_usd,
-            },
-        )
+        attempts_log.info("attempt", extra={"lines": [_fields_to_log(entry) for entry in entries]})
+
+
+def _fields_to_log(entry: Entry) -> dict[str, Any]:
+    return {
+        "request_id": entry.request_id,
+        "attempt": entry.attempt,
+        "team": entry.team,
+        "key": entry.key_name,
+        "alias": entry.alias,
+        "provider": entry.provider,
+        "status": entry.status,
+        "upstream_status": entry.upstream_status,
+        "error": entry.error or None,
+        "ms": entry.duration_ms,
+        "ttft_ms": entry.ttft_ms,
+        "prompt_tokens": entry.prompt_tokens,
+        "completion_tokens": entry.completion_tokens,
+        "cost_usd": entry.cost_usd,
+    }
 
 
 def write_rows(entries: Iterable[Entry]) -> None:

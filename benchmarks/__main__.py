@@ -124,7 +124,9 @@ def free_port() -> int:
 @contextlib.contextmanager
 def process(words: list[str], port: int, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """A server, from when it listens until the block ends."""
-    running = subprocess.Popen(words, cwd=ROOT, env={**os.environ, **environment})
+    running = subprocess.Popen(
+        words, cwd=ROOT, env={**os.environ, **environment}, stderr=subprocess.DEVNULL
+    )
     try:
         until = time.monotonic() + 60
         while True:
@@ -239,7 +241,6 @@ def main() -> None:
                 [sys.executable, "manage.py", "serve", "--port", str(gateway_port)],
                 gateway_port,
                 GATEWAY_DATA_DIR=data_dir,
-                GATEWAY_LOG_LEVEL="WARNING",
             )
         )
         start_s = time.perf_counter() - began

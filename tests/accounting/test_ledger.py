@@ -585,15 +585,20 @@ def test_an_attempt_has_a_line_in_the_log_without_anything_it_said(caplog):
         status="failed", error="UpstreamBroken", error_message="what the provider said"
     )
     with caplog.at_level("INFO", logger="accounting.attempts"):
-        ledger_module.log_attempt(entry)
+        ledger_module.log_attempts([entry])
     [record] = caplog.records
+    [fields] = record.lines
 
-    assert (record.request_id, record.team, record.status) == (entry.request_id, "alder", "failed")
+    assert (fields["request_id"], fields["team"], fields["status"]) == (
+        entry.request_id,
+        "alder",
+        "failed",
+    )
     assert "what the provider said" not in str(vars(record))
 
 
-def test_the_line_can_be_switched_off(caplog):
+def test_the_lines_can_be_switched_off(caplog):
     with caplog.at_level("WARNING", logger="accounting.attempts"):
-        ledger_module.log_attempt(make_entry())
+        ledger_module.log_attempts([make_entry()])
 
     assert caplog.records == []

@@ -76,3 +76,11 @@ def test_a_traceback_stands_on_the_lines_after():
 
 def test_what_the_server_adds_for_colours_is_left_out():
     assert line_of("x", color_message="y", taskName="Task-1", _hidden="z").endswith(": x")
+
+
+def test_a_record_of_many_lines_becomes_that_many():
+    text = line_of("attempt", lines=[{"alias": "a b", "ms": 5}, {"alias": "c\nd", "ms": None}])
+    first, second = text.split("\n")
+
+    assert first.endswith("attempt alias='a b' ms=5")
+    assert second.endswith("attempt alias='c\\nd'")
