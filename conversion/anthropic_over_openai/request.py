@@ -185,4 +185,6 @@ def _note_unknown(body: dict[str, Any], reading: Reading) -> None:
         if name not in {"effort", "format"}:
             reading.report.dropped(f"output_config.{name}", "chat completions have no such field")
     if reading.cache_control_dropped:
-        reading.report.dropped("cache_control", "this target does not take cache marks")
+        takes = reading.traits.cache_control
+        why = "no place for some of them" if takes else "this target does not take cache marks"
+        reading.report.dropped("cache_control", why)

@@ -2,7 +2,9 @@
 
 One user turn with tool results becomes several messages, in this order: a ``tool`` message for each result, right
 after the assistant's calls, then one user message with everything else, to which images and files of the results
-are moved, because a ``tool`` message holds text only.
+are moved, because a ``tool`` message holds text only. The Messages API joins turns of one role that follow each
+other; where calls or results are spread over several, they are brought together, because chat completions want
+every result right behind the message that holds its call.
 """
 
 from typing import Any
@@ -15,6 +17,9 @@ from conversion.tool_ids import to_upstream
 
 Message = dict[str, Any]
 ATTRIBUTION = "x-anthropic-billing-header:"
+ASSISTANT_SAYS = ("content", "tool_calls", "reasoning_details", "reasoning_content")
+DIRECTIVES = frozenset({"tool_addition", "tool_removal"})
+"""What a system turn may hold beside text (anthropic 2.11.0, ``types/beta/beta_system_message_param.py``)."""
 
 
 def write_messages(body: dict[str, Any], reading: Reading) -> list[Message]:
@@ -23,7 +28,9 @@ def write_messages(body: dict[str, Any], reading: Reading) -> list[Message]:
     system = _write_system(body.get("system"), "system", reading)
     if system is not None:
         messages.append(system)
-    for number, turn in enumerate(body["messages"]):
+    turns = body["messages"]
+    last_user = _last_user(turns)
+    for number, turn in enumerate(turns):
         path = f"messages[{number}]"
         if not isinstance(turn, dict):
             raise RequestInvalid("Input should be a valid dictionary", path=path)
@@ -33,7 +40,7 @@ def write_messages(body: dict[str, Any], reading: Reading) -> list[Message]:
         elif role == "assistant":
             _write_assistant(turn, path, reading, messages)
         elif role == "system":
-            message = _write_system(turn.get("content"), f"{path}.content", reading)
+            message = _write_system_turn(turn, path, reading, is_answered=number < last_user)
             if message is not None:
                 messages.append(message)
         else:
@@ -43,6 +50,14 @@ def write_messages(body: dict[str, Any], reading: Reading) -> list[Message]:
     if len(messages) == (system is not None):
         raise RequestInvalid("at least one message is required", path="messages")
     return messages
+
+
+def _last_user(turns: list[Any]) -> int:
+    """Where the last user turn is; -1 without any."""
+    for number in range(len(turns) - 1, -1, -1):
+        if isinstance(turns[number], dict) and turns[number].get("role") == "user":
+            return number
+    return -1
 
 
 def _blocks(content: Any, path: str) -> list[dict[str, Any]]:
@@ -67,6 +82,11 @@ def _write_system(content: Any, path: str, reading: Reading) -> Message | None:
         return None
     parts: list[dict[str, Any]] = []
     for number, block in enumerate(_blocks(content, path)):
+        if block["type"] in DIRECTIVES and path != "system":
+            reading.dropped_once(
+                f"messages[].content[].{block['type']}", "the same tools are offered all along"
+            )
+            continue
         if block["type"] != "text":
             raise RequestInvalid("Input should be a text block", path=f"{path}[{number}].type")
         text = need_text(block, "text", f"{path}[{number}]")
@@ -83,19 +103,43 @@ def _write_system(content: Any, path: str, reading: Reading) -> Message | None:
     return {"role": "system", "content": "\n\n".join(part["text"] for part in parts)}
 
 
+def _write_system_turn(
+    turn: Message, path: str, reading: Reading, *, is_answered: bool
+) -> Message | None:
+    """A system turn between the others; None when the model is to see nothing of it.
+
+    ``is_answered`` says that a user turn follows. Such turns may have an effort of their own instead of text, and may
+    be for one user turn only (anthropic 2.11.0, ``types/beta/beta_system_message_param.py``).
+    """
+    content = turn.get("content")
+    if turn.get("output_config") is not None:
+        reading.dropped_once("messages[].output_config", "effort is set for the whole request")
+        if content is None:
+            return None
+    if is_answered and turn.get("clear_at") == "next_user_message":
+        reading.mapped_once("messages[].clear_at", "left out, because a user turn follows")
+        return None
+    return _write_system(content, f"{path}.content", reading)
+
+
 def _write_user(turn: Message, path: str, reading: Reading, messages: list[Message]) -> None:
     content = turn.get("content")
     if isinstance(content, str):
-        messages.append({"role": "user", "content": content})
+        if content:  # trap 31: some upstreams refuse an empty text
+            messages.append({"role": "user", "content": content})
         return
     parts: list[Part] = []
     moved: list[Part] = []
+    results: list[Message] = []
     for number, block in enumerate(_blocks(content, f"{path}.content")):
         where = f"{path}.content[{number}]"
         if block["type"] == "tool_result":
-            messages.append(_write_result(block, where, reading, moved))
+            results.append(_write_result(block, where, reading, moved))
         else:
             parts.extend(write_part(block, where, reading))
+    if results:
+        place = _place_of_results(messages)
+        messages[place:place] = results
     parts = [*moved, *parts]
     if len(parts) == 1 and parts[0].keys() == {"type", "text"}:
         messages.append({"role": "user", "content": parts[0]["text"]})
@@ -103,20 +147,31 @@ def _write_user(turn: Message, path: str, reading: Reading, messages: list[Messa
         messages.append({"role": "user", "content": parts})
 
 
+def _place_of_results(messages: list[Message]) -> int:
+    """Where the next results go: right behind the latest calls and the results that are there already."""
+    place = len(messages)
+    while place and messages[place - 1]["role"] in {"user", "system"}:
+        place -= 1
+    if place and (messages[place - 1]["role"] == "tool" or "tool_calls" in messages[place - 1]):
+        return place
+    return len(messages)  # results of no calls: for the upstream to refuse, in its words
+
+
 def _write_result(block: dict[str, Any], path: str, reading: Reading, moved: list[Part]) -> Message:
     """A ``tool`` message; images and files go to ``moved`` and leave a word in their place."""
     tool_id = to_upstream(need_text(block, "tool_use_id", path), reading.traits.tool_id_chars_max)
     texts: list[str] = []
+    mark = None
     content = block.get("content")
     for number, item in enumerate(_blocks("" if content is None else content, f"{path}.content")):
         where = f"{path}.content[{number}]"
         for part in write_part(item, where, reading):
             if part["type"] == "text":
                 texts.append(part["text"])
+                mark = part.get("cache_control", mark)
             else:
-                texts.append(
-                    f"[{'image' if part['type'] == 'image_url' else 'file'} of this result: see the next user message]"
-                )
+                kind = "image" if part["type"] == "image_url" else "file"
+                texts.append(f"[{kind} of this result: see the next user message]")
                 moved.append(part)
                 reading.mapped_once(
                     "messages[].content[].content",
@@ -125,13 +180,15 @@ def _write_result(block: dict[str, Any], path: str, reading: Reading, moved: lis
     text = "\n".join(texts)
     if block.get("is_error") is True:
         text = f"Error: {text}"
-    message: Message = {"role": "tool", "tool_call_id": tool_id, "content": text}
-    mark = block.get("cache_control")
-    if mark is not None and reading.traits.cache_control and text:
-        message["content"] = [{"type": "text", "text": text, "cache_control": mark}]
-    elif mark is not None:
+    # A tool message is one text: a mark inside the result moves to its end, so that what was cached still is.
+    part = reading.with_cache_mark({"type": "text", "text": text}, block)
+    if mark is not None:
+        part.setdefault("cache_control", mark)
+    if "cache_control" not in part:
+        return {"role": "tool", "tool_call_id": tool_id, "content": text}
+    if not text:
         reading.cache_control_dropped = True
-    return message
+    return {"role": "tool", "tool_call_id": tool_id, "content": [part] if text else text}
 
 
 def _write_assistant(turn: Message, path: str, reading: Reading, messages: list[Message]) -> None:
@@ -168,13 +225,36 @@ def _write_assistant(turn: Message, path: str, reading: Reading, messages: list[
     if calls:
         message["tool_calls"] = calls
     replay.write(message)
-    if (
-        message.get("content")
-        or calls
-        or "reasoning_details" in message
-        or "reasoning_content" in message
-    ):
+    _add_assistant(message, messages)
+
+
+def _add_assistant(message: Message, messages: list[Message]) -> None:
+    if not any(message.get(name) for name in ASSISTANT_SAYS):
+        return
+    if messages and "tool_calls" in messages[-1]:
+        _join(messages[-1], message)
+    else:
         messages.append(message)
+
+
+def _join(earlier: Message, later: Message) -> None:
+    """Make one message of two assistant turns, so that no turn stands between calls and their results."""
+    for name in ("tool_calls", "reasoning_details"):
+        if name in later:
+            earlier[name] = earlier.get(name, []) + later[name]
+    if "reasoning_content" in later:
+        earlier["reasoning_content"] = (
+            earlier.get("reasoning_content", "") + later["reasoning_content"]
+        )
+    contents = [message["content"] for message in (earlier, later) if message["content"]]
+    if all(isinstance(content, str) for content in contents):
+        earlier["content"] = "".join(contents) or None
+        return
+    earlier["content"] = [
+        part
+        for content in contents
+        for part in ([{"type": "text", "text": content}] if isinstance(content, str) else content)
+    ]
 
 
 def _write_call(
@@ -196,4 +276,7 @@ def _write_call(
         call["extra_content"] = extra
     if block.get("cache_control") is not None:
         reading.cache_control_dropped = True
+    for name in ("caller", "toolset_name"):
+        if block.get(name) is not None:
+            reading.dropped_once(f"messages[].content[].{name}", "a tool call has no such field")
     return call
