@@ -1,6 +1,7 @@
 """A small scripted model in the process, so that the first run works with no account. Calls nobody.
 
-It answers as an OpenAI-chat upstream would. What it does is asked for in the last user message:
+It answers as an OpenAI-chat upstream would. What it does is asked for at the
+beginning of a line of the last user message's last text (Claude Code puts its own reminders before that):
 ``/error 429`` (any HTTP error status) fails so, ``/error midstream`` fails after some words, ``/error cut`` ends the
 stream without an end, ``/tool`` calls the first tool that was offered, ``/tool NAME`` calls that one. It thinks
 aloud when reasoning is asked for, and says what a tool answered.
@@ -22,7 +23,7 @@ from routing.providers.kind import Headers, InProcessAnswer, ProviderKind
 
 WORD_PAUSE_S = 0.02
 CHARS_PER_TOKEN = 4
-COMMAND = re.compile(r"/(error|tool)(?:[ \t]+([\w.-]+))?")
+COMMAND = re.compile(r"^/(error|tool)\b(?:[ \t]+([\w.-]+))?", re.MULTILINE)
 ERROR_STATUS = re.compile(r"[45][0-9]{2}")
 SAMPLES: dict[str, Any] = {
     "string": "demo",
@@ -114,13 +115,11 @@ def _wants_thinking(request: dict[str, Any]) -> bool:
 
 
 def _text_of(content: Any) -> str:
+    """A string, or the last text of a list of parts."""
     if isinstance(content, str):
         return content
-    if isinstance(content, list):
-        return " ".join(
-            str(part.get("text", "")) for part in content if isinstance(part, dict)
-        ).strip()
-    return ""
+    texts = [str(part["text"]) for part in _objects(content) if part.get("text")]
+    return texts[-1] if texts else ""
 
 
 def _tool_call(request: dict[str, Any], wanted: str) -> dict[str, Any] | None:

@@ -93,7 +93,7 @@ async def test_it_calls_the_first_tool_with_arguments_that_fit():
 
 
 async def test_it_calls_the_tool_that_was_named():
-    chunks, _is_ended = await chunks_of(ask("please /tool search now", tools=[TOOL, OTHER_TOOL]))
+    chunks, _is_ended = await chunks_of(ask("please\n/tool search now", tools=[TOOL, OTHER_TOOL]))
 
     calls = [c["choices"][0]["delta"].get("tool_calls") for c in chunks if c["choices"]]
     [[call]] = [found for found in calls if found]
@@ -168,10 +168,10 @@ async def test_it_thinks_aloud_when_asked_to(more, thinks):
     )
 
 
-def test_it_reads_the_parts_of_a_message():
+def test_it_goes_by_the_last_text_of_a_message():
     parts = [{"type": "text", "text": "one"}, {"type": "image_url"}, "odd", {"text": "two"}]
 
-    assert write_script(ask(parts)).text.endswith("You said: one  two")  # type: ignore[arg-type]
+    assert write_script(ask(parts)).text.endswith("You said: two")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("content", [None, 5, {"text": "x"}])
