@@ -32,7 +32,8 @@ def read_reasoning(message: dict[str, Any]) -> Iterator[Detail]:
 
 def is_shown(detail: Detail) -> bool:
     """Whether an entry belongs in a thinking block; all others are sealed and travel as redacted_thinking."""
-    return detail.get("type") in _SHOWN
+    kind = detail.get("type")
+    return isinstance(kind, str) and kind in _SHOWN
 
 
 def shown_text(detail: Detail) -> str:

@@ -275,6 +275,17 @@ FRAMES = st.lists(
 )
 
 
+def test_an_entry_of_reasoning_whose_type_is_no_text_is_sealed():
+    stream, answering = run(
+        frame(
+            {"choices": [{"delta": {"reasoning_details": [{"type": []}]}, "finish_reason": "stop"}]}
+        )
+    )
+
+    assert answering.failure is None
+    assert b"redacted_thinking" in stream
+
+
 @settings(max_examples=500, deadline=None)
 @given(FRAMES)
 def test_any_chunks_in_any_order_keep_the_rules(frames):
