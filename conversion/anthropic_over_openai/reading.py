@@ -46,17 +46,29 @@ class Reading:
         if known is not None:
             return known
         legal = name
-        longest = self.traits.tool_name_chars_max
-        if len(name) > longest or not is_legal_name(name):
-            mark = "_" + sha256(name.encode()).hexdigest()[:NAME_HASH_CHARS]
-            head = "".join(char if is_legal_name(char) else "_" for char in name)
-            legal = head[: longest - len(mark)] + mark
+        if (
+            len(name) > self.traits.tool_name_chars_max
+            or not is_legal_name(name)
+            or name in self.tool_names
+        ):
+            legal = self._alias(name)
             self.tool_names[legal] = name
             self.mapped_once(
                 "tools[].name", "made shorter or legal for this target, and restored in the answer"
             )
         self.upstream_names[name] = legal
         return legal
+
+    def _alias(self, name: str) -> str:
+        """The name's beginning and a hash of it: the same in each request, unless another tool is called just so."""
+        head = "".join(char if is_legal_name(char) else "_" for char in name)
+        salt = ""
+        while True:
+            mark = "_" + sha256((name + salt).encode()).hexdigest()[:NAME_HASH_CHARS]
+            alias = head[: self.traits.tool_name_chars_max - len(mark)] + mark
+            if alias not in self.upstream_names.values():
+                return alias
+            salt += "+"
 
     def with_cache_mark(self, part: dict[str, Any], block: dict[str, Any]) -> dict[str, Any]:
         """The part with the block's cache mark, where the target takes it."""

@@ -1,5 +1,7 @@
 """Tools, and which of them the model is to use."""
 
+from collections.abc import Container
+from dataclasses import dataclass, field
 from typing import Any
 
 from conversion.anthropic_over_openai.reading import Reading, as_list, as_object, need_text
@@ -64,47 +66,76 @@ CLIENT_TOOLS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 
 
+WEB_SEARCH = "web_search_"
+# OpenRouter's web plugin by the names of Anthropic's web search (OpenRouter's SDK reference, WebSearchPlugin, read
+# November 2026; case request_web_search_plugin).
+WEB_SETTINGS = {
+    "max_uses": "max_uses",
+    "allowed_domains": "include_domains",
+    "blocked_domains": "exclude_domains",
+    "user_location": "user_location",
+}
+
+
+@dataclass(slots=True)
+class _Offer:
+    """The tools as the target gets them; ``missing`` are those it has no way to offer, as (path, type)."""
+
+    functions: list[dict[str, Any]] = field(default_factory=list)
+    plugins: list[dict[str, Any]] = field(default_factory=list)
+    plugin_names: list[str] = field(default_factory=list)
+    missing: list[tuple[str, str]] = field(default_factory=list)
+
+
 def write_tools(body: dict[str, Any], reading: Reading) -> dict[str, Any]:
-    """The fields of the request that tools need: ``tools``, ``tool_choice`` and their like; empty without tools."""
+    """The fields of the request that tools need: ``tools``, ``tool_choice`` and their like; empty without tools.
+
+    Raises:
+        RequestInexpressible: none of the tools can be offered, or the one that must be used cannot.
+    """
+    offer = _Offer()
     given = as_list(body.get("tools"), "tools")
-    written: list[dict[str, Any]] = []
-    plugins: list[dict[str, Any]] = []
     for number, tool in enumerate(given):
         path = f"tools[{number}]"
         if not isinstance(tool, dict):
             raise RequestInvalid("Input should be a valid dictionary", path=path)
         kind = tool.get("type")
         if kind is None or kind == "custom":
-            written.append(_custom(tool, path, reading))
+            offer.functions.append(_custom(tool, path, reading))
         elif not isinstance(kind, str):
             raise RequestInvalid("Input should be a valid string", path=f"{path}.type")
         else:
-            _typed(
-                tool, kind, path, reading, written=written, plugins=plugins, is_only=len(given) == 1
-            )
+            _offer_typed(tool, kind, path, reading, offer)
+    if offer.missing and not offer.functions and not offer.plugins:
+        path, kind = offer.missing[0]
+        raise RequestInexpressible(f"this target has no tool {kind}", path=f"{path}.type")
+    for path, kind in offer.missing:
+        reading.report.dropped(path, f"this target has no tool {kind}")
+    chosen = _write_choice(body, offer, reading)
     fields: dict[str, Any] = {}
-    if plugins:
-        fields["plugins"] = plugins
-    if written:
-        fields["tools"] = written
-        _write_choice(fields, body, reading)
-    elif body.get("tool_choice") is not None and not plugins:
-        reading.report.dropped("tool_choice", "there are no tools to choose from")
-    return fields
+    if offer.functions:
+        fields["tools"] = offer.functions
+    if offer.plugins:
+        fields["plugins"] = offer.plugins
+    return fields | chosen
 
 
 def _custom(tool: dict[str, Any], path: str, reading: Reading) -> dict[str, Any]:
     function: dict[str, Any] = {"name": reading.tool_name(need_text(tool, "name", path))}
-    description = tool.get("description")
-    if isinstance(description, str) and description:
-        function["description"] = description
+    if tool.get("description"):
+        function["description"] = need_text(tool, "description", path)
     function["parameters"] = _parameters(tool.get("input_schema"), f"{path}.input_schema")
-    if isinstance(tool.get("strict"), bool):
+    strict = tool.get("strict")
+    if strict is not None:
+        if not isinstance(strict, bool):
+            raise RequestInvalid("Input should be a valid boolean", path=f"{path}.strict")
         if reading.traits.strict_tools:
-            function["strict"] = tool["strict"]
-        else:
+            function["strict"] = strict
+        elif strict:
             reading.dropped_once("tools[].strict", "this target has no strict tools")
-    for name in tool.keys() - KNOWN:
+    for name in tool:
+        if name in KNOWN:
+            continue
         why = (
             "all tools are sent at once"
             if name == "defer_loading"
@@ -125,56 +156,78 @@ def _parameters(schema: Any, path: str) -> dict[str, Any]:
     return {"type": "object", "properties": {}, **schema}
 
 
-def _typed(
-    tool: dict[str, Any],
-    kind: str,
-    path: str,
-    reading: Reading,
-    *,
-    written: list[dict[str, Any]],
-    plugins: list[dict[str, Any]],
-    is_only: bool,
+def _offer_typed(
+    tool: dict[str, Any], kind: str, path: str, reading: Reading, offer: _Offer
 ) -> None:
     for prefix, description, schema in CLIENT_TOOLS:
         if kind.startswith(prefix):
             name = reading.tool_name(need_text(tool, "name", path))
             function = {"name": name, "description": description, "parameters": schema}
-            written.append(
-                reading.with_cache_mark({"type": "function", "function": function}, tool)
-            )
+            part: dict[str, Any] = {"type": "function", "function": function}
+            offer.functions.append(reading.with_cache_mark(part, tool))
             reading.mapped_once(
                 f"{path}.type", f"{kind} is sent as a function with a schema written out"
             )
+            _note_settings(tool, path, reading, known=())
             return
-    if kind.startswith("web_search_") and reading.traits.web_search_plugin:
-        plugins.append({"id": "web"})
+    if kind.startswith(WEB_SEARCH) and reading.traits.web_search_plugin:
+        plugin: dict[str, Any] = {"id": "web"}
+        for name, plugin_name in WEB_SETTINGS.items():
+            if tool.get(name) is not None:
+                plugin[plugin_name] = tool[name]
+        offer.plugins.append(plugin)
+        offer.plugin_names.append(need_text(tool, "name", path))
         reading.mapped_once(f"{path}.type", "the upstream's own web search is used")
-        for name in tool.keys() - {"type", "name", "cache_control"}:
-            reading.dropped_once(f"{path}.{name}", "the upstream's web search has no such setting")
-        return
-    if is_only or kind.startswith(("computer_", "browser_")):
+        _note_settings(tool, path, reading, known=WEB_SETTINGS)
+    elif kind.startswith(("computer_", "browser_")):
         raise RequestInexpressible(f"this target has no tool {kind}", path=f"{path}.type")
-    reading.report.dropped(path, f"this target has no tool {kind}")
-
-
-def _write_choice(fields: dict[str, Any], body: dict[str, Any], reading: Reading) -> None:
-    choice = as_object(body.get("tool_choice"), "tool_choice")
-    if not choice:
-        return
-    kind = choice.get("type")
-    if kind == "auto":
-        fields["tool_choice"] = "auto"
-    elif kind == "any":
-        fields["tool_choice"] = "required"
-    elif kind == "none":
-        fields["tool_choice"] = "none"
-    elif kind == "tool":
-        name = reading.tool_name(need_text(choice, "name", "tool_choice"))
-        fields["tool_choice"] = {"type": "function", "function": {"name": name}}
     else:
+        offer.missing.append((path, kind))
+
+
+def _note_settings(
+    tool: dict[str, Any], path: str, reading: Reading, *, known: Container[str]
+) -> None:
+    for name, value in tool.items():
+        if value is None or name in {"type", "name", "cache_control"} or name in known:
+            continue
+        why = (
+            "all tools are sent at once"
+            if name == "defer_loading"
+            else "this target's tool has no such setting"
+        )
+        reading.dropped_once(f"{path}.{name}", why)
+
+
+def _write_choice(body: dict[str, Any], offer: _Offer, reading: Reading) -> dict[str, Any]:
+    """``tool_choice`` and ``parallel_tool_calls``, which are refused where there are no functions (trap 38)."""
+    if body.get("tool_choice") is None:
+        return {}
+    choice = as_object(body["tool_choice"], "tool_choice")
+    kind = choice.get("type")
+    if kind not in ("auto", "any", "tool", "none"):
         raise RequestInvalid(
             "Input should be 'auto', 'any', 'tool' or 'none'", path="tool_choice.type"
         )
+    if kind == "none" and offer.plugins:
+        # The plugin searches once per request, whatever the choice.
+        offer.plugins.clear()
+        reading.report.dropped(
+            "tools", "no tool may be used, so the upstream's search is not asked for"
+        )
+    if not offer.functions:
+        if kind != "auto" or not offer.plugins:
+            reading.report.dropped("tool_choice", "there are no functions to choose from")
+        return {}
+    fields: dict[str, Any] = {}
+    if kind == "tool":
+        name = need_text(choice, "name", "tool_choice")
+        if name in offer.plugin_names:
+            reading.report.dropped("tool_choice", "the upstream's search runs without being chosen")
+        else:
+            fields["tool_choice"] = _function_chosen(name, body, offer, reading)
+    else:
+        fields["tool_choice"] = "required" if kind == "any" else kind
     if choice.get("disable_parallel_tool_use") is True:
         if reading.traits.parallel_tool_calls:
             fields["parallel_tool_calls"] = False
@@ -182,3 +235,15 @@ def _write_choice(fields: dict[str, Any], body: dict[str, Any], reading: Reading
             reading.report.dropped(
                 "tool_choice.disable_parallel_tool_use", "this target cannot be told so"
             )
+    return fields
+
+
+def _function_chosen(
+    name: str, body: dict[str, Any], offer: _Offer, reading: Reading
+) -> dict[str, Any]:
+    upstream_name = reading.tool_name(name)
+    if any(tool["function"]["name"] == upstream_name for tool in offer.functions):
+        return {"type": "function", "function": {"name": upstream_name}}
+    if any(tool.get("name") == name for tool in body["tools"]):
+        raise RequestInexpressible("this target has no such tool", path="tool_choice.name")
+    raise RequestInvalid(f"Tool '{name}' not found in provided tools", path="tool_choice.name")

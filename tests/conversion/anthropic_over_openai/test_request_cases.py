@@ -73,6 +73,16 @@ def test_names_that_were_changed_can_be_changed_back():
     assert all(len(name) <= 64 for name in request.tool_names)
 
 
+def test_no_two_tools_get_the_same_name():
+    for case in ("request_tool_name_like_an_alias", "request_tool_name_like_an_alias_before"):
+        request = written(CASES / case)
+        names = [tool["function"]["name"] for tool in orjson.loads(request.body)["tools"]]
+
+        assert [request.tool_names.get(name, name) for name in names] == [
+            tool["name"] for tool in read(CASES / case, "client_request.json", {})["tools"]
+        ]
+
+
 @pytest.mark.parametrize("kind", ["bash_20250124", "text_editor_20250728", "memory_20250818"])
 def test_a_client_tool_of_anthropics_becomes_a_function_with_its_schema(kind):
     body = {
