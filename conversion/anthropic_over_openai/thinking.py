@@ -43,9 +43,12 @@ def _read_effort(body: dict[str, Any], reading: Reading) -> str | None:
     return _clamped(effort, reading)
 
 
-def _clamped(effort: str, reading: Reading) -> str:
-    """The effort, or the strongest one known that is weaker; the weakest where none is."""
+def _clamped(effort: str, reading: Reading) -> str | None:
+    """The effort, or the strongest one known that is weaker; the weakest where none is. None where none is known."""
     known = reading.traits.efforts
+    if not known:
+        reading.report.dropped("output_config.effort", "this target takes no effort")
+        return None
     if effort in known or effort == "none":
         return effort
     rank = ALL_EFFORTS.index(effort)
@@ -71,18 +74,14 @@ def _write_openrouter(
     kind = thinking.get("type")
     if kind == "disabled":
         request["reasoning"] = {"enabled": False}
-        if effort:
-            # OpenRouter turns verbosity into Claude's effort; with thinking off it is the only way to say it.
-            request["verbosity"] = effort
-            reading.report.mapped(
-                "output_config.effort", "sent as verbosity, because thinking is off"
-            )
+        _write_verbosity(effort, request, reading)
         return
     if kind == "enabled":
         budget, limit = _budget(thinking), request[reading.traits.max_tokens_field]
         if budget >= limit:
             if limit <= BUDGET_MIN:
-                request["reasoning"] = {"effort": reading.traits.efforts[0]}
+                least = reading.traits.efforts[:1]
+                request["reasoning"] = {"effort": least[0]} if least else {"enabled": True}
                 reading.report.mapped(
                     "thinking.budget_tokens",
                     "does not fit into max_tokens; the least effort is asked for",
@@ -93,14 +92,27 @@ def _write_openrouter(
             )
             budget = limit - 1
         request["reasoning"] = {"max_tokens": budget}
-        if effort:
-            request["verbosity"] = effort
-            reading.report.mapped("output_config.effort", "sent as verbosity, beside the budget")
+        _write_verbosity(effort, request, reading)
         return
     if effort:
         request["reasoning"] = {"effort": effort}
     elif kind is not None:
         request["reasoning"] = {"enabled": True}
+
+
+def _write_verbosity(effort: str | None, request: dict[str, Any], reading: Reading) -> None:
+    """An effort beside a budget, or with thinking off.
+
+    OpenRouter makes Claude's effort of it (its page on parameters, August 2026). To other models verbosity is how
+    long the answer is to be, which is another thing, and it knows fewer levels.
+    """
+    if effort is None:
+        return
+    if is_claude(reading.traits.model):
+        request["verbosity"] = effort
+        reading.report.mapped("output_config.effort", "sent as verbosity")
+    else:
+        reading.report.dropped("output_config.effort", "thinking is off, or has a budget already")
 
 
 def _write_effort(
@@ -110,24 +122,33 @@ def _write_effort(
     if kind == "disabled":
         if "none" in reading.traits.efforts:
             request["reasoning_effort"] = "none"
-        else:
-            reading.report.dropped("thinking", "this target cannot be told not to think")
-        return
-    if kind == "enabled" and effort is None:
+            if effort:
+                reading.report.dropped("output_config.effort", "thinking is off")
+            return
+        reading.report.dropped("thinking", "this target cannot be told not to think")
+    elif kind == "enabled":
         budget = _budget(thinking)
-        level = (
-            "low"
-            if budget <= BUDGET_LOW_MAX
-            else "medium"
-            if budget <= BUDGET_MEDIUM_MAX
-            else "high"
-        )
-        effort = _clamped(level, reading)
-        reading.report.mapped(
-            "thinking.budget_tokens", f"{budget} tokens are sent as effort {effort}"
-        )
+        if effort is None:
+            effort = _clamped(_level(budget), reading)
+        if effort:
+            reading.report.mapped(
+                "thinking.budget_tokens", f"{budget} tokens are sent as effort {effort}"
+            )
+        else:
+            reading.report.dropped("thinking.budget_tokens", "this target takes no effort either")
     if effort:
         request["reasoning_effort"] = effort
+
+
+def _level(budget: int) -> str:
+    if budget <= BUDGET_LOW_MAX:
+        return "low"
+    return "medium" if budget <= BUDGET_MEDIUM_MAX else "high"
+
+
+def is_claude(model: str) -> bool:
+    """Whether an upstream's model name, such as ``anthropic/claude-model``, is one of Anthropic's."""
+    return "claude" in model or "anthropic/" in model
 
 
 class Replay:
@@ -150,7 +171,11 @@ class Replay:
         if text:
             self._texts.append(text)
         details = reasoning.unpack_details(signature, thinking=text)
-        if details is not None:
+        if details is not None and self._is_claude and _is_unsigned_mark(details):
+            self._reading.dropped_once(
+                "messages[].content[].thinking", "Claude takes no thoughts that it did not sign"
+            )
+        elif details is not None:
             self._details.extend(details)
         elif signature and not reasoning.is_ours(signature) and self._is_claude:
             self._details.append(
@@ -200,7 +225,6 @@ class Replay:
         """Put the thoughts on the assistant's message."""
         way = self._reading.traits.reasoning_replay
         if way == "details" and self._details:
-            # A plain mark of ours holds no signature: nobody but its own maker could use it.
             message["reasoning_details"] = self._details
         elif way == "content" and self._texts:
             message["reasoning_content"] = "".join(self._texts)
@@ -212,4 +236,9 @@ class Replay:
     @property
     def _is_claude(self) -> bool:
         traits = self._reading.traits
-        return traits.reasoning_replay == "details" and "claude" in traits.model
+        return traits.reasoning_replay == "details" and is_claude(traits.model)
+
+
+def _is_unsigned_mark(details: list[dict[str, Any]]) -> bool:
+    """Whether this is the gateway's mark for the plain text of an upstream that signs nothing, and no more."""
+    return all(entry.keys() <= {"type", "text"} for entry in details)
