@@ -8,6 +8,8 @@ from conversion.errors import RequestInexpressible, RequestInvalid
 Part = dict[str, Any]
 PDF = "application/pdf"
 DEFAULT_PDF_NAME = "document.pdf"
+KIND_CHARS_MAX = 40
+"""How much of an unknown block's type is noted: it is the client's own word, of any length."""
 
 
 def write_part(block: dict[str, Any], path: str, reading: Reading) -> list[Part]:
@@ -26,7 +28,10 @@ def write_part(block: dict[str, Any], path: str, reading: Reading) -> list[Part]
             "messages[].content[].tool_reference", "sent as text; the tool is offered anyway"
         )
         return [{"type": "text", "text": f"tool: {need_text(block, 'tool_name', path)}"}]
-    reading.dropped_once(f"messages[].content[].{kind}", "chat completions have no such content")
+    reading.dropped_once(
+        f"messages[].content[].{str(kind)[:KIND_CHARS_MAX]}",
+        "chat completions have no such content",
+    )
     return []
 
 
@@ -102,7 +107,10 @@ def _document_content(
         return [*parts, {"type": "text", "text": content}]
     for number, item in enumerate(as_list(content, f"{path}.source.content")):
         where = f"{path}.source.content[{number}]"
-        parts.extend(write_part(as_object(item, where), where, reading))
+        item = as_object(item, where)
+        if item.get("type") not in ("text", "image"):  # a document holds no documents
+            raise RequestInvalid("Input should be 'text' or 'image'", path=f"{where}.type")
+        parts.extend(write_part(item, where, reading))
     return parts
 
 

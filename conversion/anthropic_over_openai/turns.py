@@ -9,7 +9,7 @@ every result right behind the message that holds its call.
 
 from typing import Any
 
-from conversion.anthropic_over_openai.parts import Part, write_part
+from conversion.anthropic_over_openai.parts import KIND_CHARS_MAX, Part, write_part
 from conversion.anthropic_over_openai.reading import Reading, need_text, write_json
 from conversion.anthropic_over_openai.thinking import Replay
 from conversion.errors import RequestInvalid
@@ -213,7 +213,8 @@ def _write_assistant(turn: Message, path: str, reading: Reading, messages: list[
             replay.add_redacted(block, where)
         else:
             reading.dropped_once(
-                f"messages[].content[].{kind}", "only Anthropic's servers can go on from this block"
+                f"messages[].content[].{kind[:KIND_CHARS_MAX]}",
+                "only Anthropic's servers can go on from this block",
             )
     message: Message = {"role": "assistant"}
     if any("cache_control" in part for part in texts):

@@ -49,6 +49,7 @@ FAULTS = [
     (turn("user", {"type": "image", "source": {"type": "base64", "data": "x"}}), "messages[1].content[0].source.media_type"),
     (turn("user", {"type": "document", "source": {"type": "base64", "media_type": "text/html", "data": "x"}}), "messages[1].content[0].source.media_type"),
     (turn("user", {"type": "document", "source": {"type": "content", "content": [5]}}), "messages[1].content[0].source.content[0]"),
+    (turn("user", {"type": "document", "source": {"type": "content", "content": [{"type": "document"}]}}), "messages[1].content[0].source.content[0].type"),
     (turn("user", {"type": "search_result", "source": "s", "title": "t", "content": [{}]}), "messages[1].content[0].content[0].text"),
     (turn("assistant", {"type": "tool_use", "name": "x", "input": {}}), "messages[1].content[0].id"),
     (turn("assistant", {"type": "tool_use", "id": "t", "name": "x", "input": "{}"}), "messages[1].content[0].input"),
@@ -108,6 +109,16 @@ def test_what_is_nested_too_deeply_is_refused_and_not_the_gateways_fault():
     raw += tool + b"]}"
     with pytest.raises(RequestInvalid, match="nested too deeply"):
         write_request(read_call(Dialect.ANTHROPIC_MESSAGES, raw), TRAITS)
+
+
+def test_no_more_is_noted_of_an_unknown_word_than_helps():
+    body = turn("user", {"type": "x" * 5000}, {"type": "text", "text": "Hi"})
+    body["messages"].append({"role": "assistant", "content": [{"type": "y" * 5000}]})
+
+    assert [note.path for note in convert(body).report.notes] == [
+        "messages[].content[]." + "x" * 40,
+        "messages[].content[]." + "y" * 40,
+    ]
 
 
 WORDS = st.sampled_from(
