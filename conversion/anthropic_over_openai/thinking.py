@@ -4,6 +4,7 @@ from typing import Any
 
 from conversion import reasoning
 from conversion.anthropic_over_openai.reading import Reading, as_object
+from conversion.anthropic_over_openai.thoughts import is_shown, shown_text
 from conversion.errors import RequestInvalid
 
 ALL_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -168,9 +169,9 @@ class Replay:
         if not isinstance(text, str):
             raise RequestInvalid("Field required: a string", path=f"{path}.thinking")
         signature = signature if isinstance(signature, str) else ""
-        if text:
-            self._texts.append(text)
         details = reasoning.unpack_details(signature, thinking=text)
+        # A client that asked for thinking without its text shows none: it is inside the signature then.
+        self._texts.append(text or "".join(map(shown_text, details or ())))
         if details is not None and self._is_claude and _is_unsigned_mark(details):
             self._reading.dropped_once(
                 "messages[].content[].thinking", "Claude takes no thoughts that it did not sign"
@@ -223,11 +224,15 @@ class Replay:
 
     def write(self, message: dict[str, Any]) -> None:
         """Put the thoughts on the assistant's message."""
-        way = self._reading.traits.reasoning_replay
+        way, text = self._reading.traits.reasoning_replay, "".join(self._texts)
         if way == "details" and self._details:
             message["reasoning_details"] = self._details
-        elif way == "content" and self._texts:
-            message["reasoning_content"] = "".join(self._texts)
+        elif way == "content" and text:
+            message["reasoning_content"] = text
+            if not all(map(is_shown, self._details)):
+                self._reading.dropped_once(
+                    "messages[].content[].redacted_thinking", "this target takes no sealed thoughts"
+                )
         elif self._details or self._texts:
             self._reading.dropped_once(
                 "messages[].content[].thinking", "this target takes no earlier thoughts back"
