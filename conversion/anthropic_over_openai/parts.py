@@ -81,10 +81,10 @@ def _document(block: dict[str, Any], path: str, reading: Reading) -> list[Part]:
     head = [text for text in (title, block.get("context")) if isinstance(text, str) and text]
     kind = source.get("type")
     if kind == "text":
-        text = "\n".join([*head, need_text(source, "data", f"{path}.source")])
-        return [reading.with_cache_mark({"type": "text", "text": text}, block)]
+        texts = [*head, need_text(source, "data", f"{path}.source")]
+        return _marked(_texts("\n".join(filter(None, texts))), block, reading)
     if kind == "content":
-        return _document_content(source, head, path, reading)
+        return _marked(_document_content(source, head, path, reading), block, reading)
     if not reading.traits.pdf_files:
         raise RequestInexpressible("this target takes no PDF documents", path=path)
     if kind == "base64" and source.get("media_type") != PDF:
@@ -104,13 +104,27 @@ def _document_content(
     parts: list[Part] = [{"type": "text", "text": text} for text in head]
     content = source.get("content")
     if isinstance(content, str):
-        return [*parts, {"type": "text", "text": content}]
+        return [*parts, *_texts(content)]
     for number, item in enumerate(as_list(content, f"{path}.source.content")):
         where = f"{path}.source.content[{number}]"
         item = as_object(item, where)
         if item.get("type") not in ("text", "image"):  # a document holds no documents
             raise RequestInvalid("Input should be 'text' or 'image'", path=f"{where}.type")
         parts.extend(write_part(item, where, reading))
+    return parts
+
+
+def _texts(text: str) -> list[Part]:
+    """The text as a part; none for an empty one, which some upstreams refuse (trap 31)."""
+    return [{"type": "text", "text": text}] if text else []
+
+
+def _marked(parts: list[Part], block: dict[str, Any], reading: Reading) -> list[Part]:
+    """The parts, the last of them with the block's cache mark unless it has one of its own."""
+    if parts and "cache_control" not in parts[-1]:
+        reading.with_cache_mark(parts[-1], block)
+    elif not parts and block.get("cache_control") is not None:
+        reading.cache_control_dropped = True
     return parts
 
 
