@@ -22,6 +22,29 @@ TRAITS = ChatTraits(
 )
 
 
+OTHER_TRAITS = {
+    "claude": ChatTraits(
+        model="anthropic/claude-model",
+        reasoning="openrouter",
+        reasoning_replay="details",
+        cache_control=True,
+        web_search_plugin=True,
+    ),
+    "strict": ChatTraits(
+        model="m",
+        max_output_tokens=40,
+        reasoning="effort",
+        sampling=False,
+        strict_tools=False,
+        parallel_tool_calls=False,
+        user_field="safety_identifier",
+    ),
+    "least": ChatTraits(
+        model="m", efforts=(), reasoning="effort", reasoning_replay="content", images=False
+    ),
+}
+
+
 def convert(body, traits=TRAITS):
     least = {"model": "m", "max_tokens": 50, "messages": HI}
     return write_request(
@@ -124,7 +147,9 @@ def test_no_more_is_noted_of_an_unknown_word_than_helps():
 WORDS = st.sampled_from(
     ["type", "text", "role", "user", "assistant", "content", "tool_use", "tool_result", "tool_use_id", "id", "name",
      "input", "source", "image", "document", "base64", "thinking", "signature", "enabled", "budget_tokens", "tool",
-     "custom", "input_schema", "effort", "format", "json_schema", "schema", "data", "citations", "title"]
+     "custom", "input_schema", "effort", "format", "json_schema", "schema", "data", "citations", "title", "strict",
+     "redacted_thinking", "search_result", "tool_reference", "tool_name", "web_search_1", "bash_1", "computer_1",
+     "cache_control", "is_error", "url", "media_type", "context", "disabled", "adaptive", "caller", "description"]
 )  # fmt: skip
 LEAVES = (
     st.none()
@@ -141,7 +166,7 @@ JSON = st.recursive(
 )
 FIELDS = st.sampled_from(
     ["messages", "system", "tools", "tool_choice", "thinking", "output_config", "output_format", "metadata",
-     "stop_sequences", "temperature", "top_p", "top_k", "cache_control", "service_tier", "mcp_servers"]
+     "stop_sequences", "temperature", "top_p", "top_k", "cache_control", "service_tier", "mcp_servers", "container"]
 )  # fmt: skip
 BLOCK = st.dictionaries(WORDS, JSON, max_size=6)
 TURNS = st.lists(
@@ -149,19 +174,23 @@ TURNS = st.lists(
         {
             "role": st.sampled_from(["user", "assistant", "system"]),
             "content": st.lists(BLOCK, max_size=3),
-        }
+        },
+        optional={"clear_at": JSON, "output_config": JSON},
     ),
     max_size=3,
 )
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.parametrize(
+    "traits", [TRAITS, *OTHER_TRAITS.values()], ids=["openrouter", *OTHER_TRAITS]
+)
+@settings(max_examples=150, deadline=None)
 @given(body=st.dictionaries(FIELDS, JSON, max_size=5), turns=st.none() | TURNS)
-def test_whatever_comes_it_is_converted_or_refused(body, turns):
+def test_whatever_comes_it_is_converted_or_refused(traits, body, turns):
     if turns is not None:
         body = {**body, "messages": [*HI, *turns]}
     try:
-        request = convert(body)
+        request = convert(body, traits)
     except RequestInvalid:
         return
     assert orjson.loads(request.body)["messages"]

@@ -70,6 +70,12 @@ def test_a_recorded_request_becomes_a_sound_chat_request(body, traits):
     text = orjson.dumps(request).decode()
 
     assert set(request) <= KNOWN
+    assert {message["role"] for message in request["messages"]} <= {
+        "system",
+        "user",
+        "assistant",
+        "tool",
+    }
     assert_results_follow_their_calls(request["messages"])
     assert "x-anthropic-billing-header" not in text
     for word in (
