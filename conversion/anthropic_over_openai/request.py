@@ -64,7 +64,7 @@ def write_request(call: Call, traits: ChatTraits) -> WrittenRequest:
     _write_limits(request, call, reading)
     request |= tools
     omit_thinking_text = write_reasoning(body, request, reading)
-    _write_output_format(request, body)
+    _write_output_format(request, body, reading)
     _write_user(request, body, reading)
     if traits.cache_control and body.get("cache_control"):
         request["cache_control"] = as_object(body["cache_control"], "cache_control")
@@ -139,11 +139,13 @@ def _write_stop(request: dict[str, Any], body: dict[str, Any], reading: Reading)
         request["stop"] = sequences
 
 
-def _write_output_format(request: dict[str, Any], body: dict[str, Any]) -> None:
+def _write_output_format(request: dict[str, Any], body: dict[str, Any], reading: Reading) -> None:
     path = "output_config.format"
     wanted = as_object(body.get("output_config"), "output_config").get("format")
     if wanted is None:
         path, wanted = "output_format", body.get("output_format")
+    elif body.get("output_format") is not None:
+        reading.report.dropped("output_format", "output_config.format says it already")
     if wanted is None:
         return
     wanted = as_object(wanted, path)
@@ -179,7 +181,7 @@ def _write_user(request: dict[str, Any], body: dict[str, Any], reading: Reading)
 
 def _note_unknown(body: dict[str, Any], reading: Reading) -> None:
     for name, value in body.items():
-        if name not in HANDLED and value is not None:
+        if name not in HANDLED and name not in REFUSED and value is not None:
             reading.report.dropped(name, "chat completions have no such field")
     for name in as_object(body.get("output_config"), "output_config"):
         if name not in {"effort", "format"}:
