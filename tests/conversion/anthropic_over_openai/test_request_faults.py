@@ -103,6 +103,30 @@ FAULTS = [
     ({"top_k": True}, "top_k"),
     ({"metadata": {"user_id": 5}}, "metadata.user_id"),
     ({"metadata": "x"}, "metadata"),
+    ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
+    ({"messages": [{"content": "x"}]}, "messages[0].role"),
+    ({"messages": [{"role": "system"}]}, "messages[0].content"),
+    ({"messages": [*HI, {"role": "system", "content": [{"type": "image"}]}]}, "messages[1].content[0].type"),
+    ({"system": [{"type": "text", "text": 5}]}, "system[0].text"),
+    ({"system": ["x"]}, "system[0]"),
+    (turn("user", {"type": "image", "source": {"type": "url"}}), "messages[1].content[0].source.url"),
+    (turn("user", {"type": "image"}), "messages[1].content[0].source.type"),
+    (turn("user", {"type": "document", "source": {"type": "text"}}), "messages[1].content[0].source.data"),
+    (turn("user", {"type": "document", "citations": 5, "source": {"type": "text", "data": "x"}}), "messages[1].content[0].citations"),
+    (turn("user", {"type": "search_result", "source": "s"}), "messages[1].content[0].title"),
+    (turn("user", {"type": "search_result", "source": "s", "title": "t", "content": "x"}), "messages[1].content[0].content"),
+    (turn("user", {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text"}]}), "messages[1].content[0].content[0].text"),
+    (turn("assistant", {"type": "text", "text": None}), "messages[1].content[0].text"),
+    (turn("assistant", {"type": "tool_use", "id": "t", "input": {}}), "messages[1].content[0].name"),
+    ({"thinking": "enabled"}, "thinking"),
+    ({"thinking": {"type": "enabled", "budget_tokens": 0}}, "thinking.budget_tokens"),
+    ({"output_config": "high"}, "output_config"),
+    ({"output_config": {"effort": 5}}, "output_config.effort"),
+    ({"output_config": {"format": {"type": "json_schema", "schema": "x"}}}, "output_config.format.schema"),
+    ({"output_format": "json"}, "output_format"),
+    ({"stop_sequences": "END"}, "stop_sequences"),
+    ({"top_p": "most"}, "top_p"),
+    ({"max_tokens": "many"}, "max_tokens"),
 ]  # fmt: skip
 
 
@@ -115,6 +139,13 @@ def test_a_fault_is_named_by_its_path(body, path):
 
     assert caught.value.path == path
     assert path in caught.value.message
+
+
+def test_a_cache_mark_of_the_wrong_shape_is_named_too():
+    with pytest.raises(RequestInvalid) as caught:
+        convert({"cache_control": "x"}, OTHER_TRAITS["claude"])
+
+    assert caught.value.path == "cache_control"
 
 
 def test_what_is_nested_too_deeply_is_refused_and_not_the_gateways_fault():
@@ -189,8 +220,15 @@ TURNS = st.lists(
 def test_whatever_comes_it_is_converted_or_refused(traits, body, turns):
     if turns is not None:
         body = {**body, "messages": [*HI, *turns]}
+    raw = orjson.dumps({"model": "m", "max_tokens": 50, "messages": HI, **body})
     try:
-        request = convert(body, traits)
+        call = read_call(Dialect.ANTHROPIC_MESSAGES, raw)
     except RequestInvalid:
         return
+    try:
+        request = write_request(call, traits)
+    except RequestInvalid:
+        return
+    finally:
+        assert call.body == orjson.loads(raw)  # the next target translates it again
     assert orjson.loads(request.body)["messages"]

@@ -1,10 +1,17 @@
 """Every request that Claude Code and Anthropic's SDK were recorded to send becomes a sound chat request."""
 
+import re
+from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 
 import orjson
 import pytest
-from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
+from openai.types.chat import (
+    ChatCompletionMessageParam,
+    ChatCompletionToolParam,
+    completion_create_params,
+)
 from pydantic import TypeAdapter
 
 from conversion.anthropic_over_openai.request import write_request
@@ -29,6 +36,11 @@ KNOWN = {
     "max_tokens", "max_completion_tokens", "stream", "stream_options", "response_format", "reasoning",
     "reasoning_effort", "verbosity", "user", "safety_identifier", "plugins", "cache_control",
 }  # fmt: skip
+PARTS = {"text", "image_url", "file"}
+NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+WHOLE = TypeAdapter(completion_create_params.CompletionCreateParams)
+MESSAGE = TypeAdapter(ChatCompletionMessageParam)
+TOOL = TypeAdapter(ChatCompletionToolParam)
 
 
 def requests():
@@ -45,6 +57,27 @@ def convert(body, traits):
     return orjson.loads(
         write_request(read_call(Dialect.ANTHROPIC_MESSAGES, orjson.dumps(body)), traits).body
     )
+
+
+def assert_parts_are_known(messages):
+    for message in messages:
+        assert message["role"] in {"system", "user", "assistant", "tool"}
+        content = message["content"]
+        if isinstance(content, list):
+            assert {part["type"] for part in content} <= PARTS
+            assert all(part["text"] for part in content if part["type"] == "text")
+        else:
+            assert content is None or isinstance(content, str)
+
+
+def assert_names_are_legal(request):
+    calls = [call for message in request["messages"] for call in message.get("tool_calls", [])]
+    for holder in (*calls, *request.get("tools", [])):
+        assert holder["type"] == "function"
+        assert NAME.fullmatch(holder["function"]["name"])
+    for call in calls:
+        assert len(call["id"]) <= 40
+        assert isinstance(orjson.loads(call["function"]["arguments"]), dict)
 
 
 def assert_results_follow_their_calls(messages):
@@ -70,12 +103,8 @@ def test_a_recorded_request_becomes_a_sound_chat_request(body, traits):
     text = orjson.dumps(request).decode()
 
     assert set(request) <= KNOWN
-    assert {message["role"] for message in request["messages"]} <= {
-        "system",
-        "user",
-        "assistant",
-        "tool",
-    }
+    assert_parts_are_known(request["messages"])
+    assert_names_are_legal(request)
     assert_results_follow_their_calls(request["messages"])
     assert "x-anthropic-billing-header" not in text
     for word in (
@@ -88,13 +117,36 @@ def test_a_recorded_request_becomes_a_sound_chat_request(body, traits):
         assert word not in text
     if traits is STRICT:
         assert '"cache_control"' not in text
+        assert request["max_completion_tokens"] == min(body["max_tokens"], 16384)
+        WHOLE.validate_python(request)
         for message in request["messages"]:
-            TypeAdapter(ChatCompletionMessageParam).validate_python(message)
+            MESSAGE.validate_python(message)
     for tool in request.get("tools", []):
-        TypeAdapter(ChatCompletionToolParam).validate_python(tool)
+        TOOL.validate_python(tool)
     custom = [tool for tool in body.get("tools", []) if "input_schema" in tool]
     assert len(request.get("tools", [])) == len(custom)
     assert request.get("stream", False) == body.get("stream", False)
+
+
+@pytest.mark.parametrize("traits", [CLAUDE, STRICT], ids=["openrouter", "strict"])
+@pytest.mark.parametrize("body", list(requests()))
+def test_a_recorded_request_is_read_and_not_edited(body, traits):
+    call = read_call(Dialect.ANTHROPIC_MESSAGES, orjson.dumps(body))
+    before = deepcopy(call.body)
+    with suppress(RequestInexpressible):
+        write_request(call, traits)
+
+    assert call.body == before
+
+
+def test_claude_codes_web_search_becomes_openrouters():
+    path = FIXTURES / "claude-code" / "web-search-server-tool.json"
+    [recorded] = orjson.loads(path.read_bytes())["requests"]
+    request = convert(recorded["body"], CLAUDE)
+
+    assert request["plugins"] == [{"id": "web", "max_uses": 8}]
+    assert "tools" not in request
+    assert "tool_choice" not in request
 
 
 def test_cache_marks_of_claude_code_reach_openrouter():
