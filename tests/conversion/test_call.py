@@ -1,5 +1,6 @@
 """Reading a body just far enough to route it."""
 
+import orjson
 import pytest
 
 from conversion.call import read_call
@@ -19,6 +20,45 @@ def test_a_call_knows_what_routing_needs():
 
 
 @pytest.mark.parametrize(
+    ("name", "alias"),
+    [
+        ("test/agent", "test/agent"),
+        ("claude-opus-4-6[1m]", "claude-opus-4-6"),
+        ("claude[1m]-opus", "claude[1m]-opus"),  # a mark at the end only
+        ("größe", "größe"),
+    ],
+)
+def test_claude_codes_context_mark_is_no_part_of_the_name(name, alias):
+    raw = orjson.dumps({"model": name, "max_tokens": 9, "messages": []})
+
+    assert read_call(ANTHROPIC, raw).alias == alias
+
+
+def test_the_body_is_kept_as_it_came():
+    raw = b'{ "model":"m", "max_tokens":9, "messages":[], "extra": 1.50 }'
+    call = read_call(ANTHROPIC, raw)
+
+    assert call.raw == raw
+    assert call.body == {"model": "m", "max_tokens": 9, "messages": [], "extra": 1.5}
+    assert call.dialect is ANTHROPIC
+
+
+@pytest.mark.parametrize(
+    ("stream", "is_stream"), [("null", False), ("false", False), ("true", True)]
+)
+def test_a_call_streams_only_when_asked_to(stream, is_stream):
+    raw = f'{{"model": "m", "max_tokens": 9, "messages": [], "stream": {stream}}}'.encode()
+
+    assert read_call(ANTHROPIC, raw).stream is is_stream
+
+
+def test_a_limit_of_zero_is_a_limit():
+    raw = b'{"model": "m", "max_tokens": 0, "messages": []}'
+
+    assert read_call(ANTHROPIC, raw).max_output_tokens == 0
+
+
+@pytest.mark.parametrize(
     ("body", "limit"),
     [
         (b'{"model": "m", "messages": []}', None),
@@ -35,6 +75,14 @@ def test_a_chat_call_may_have_no_limit_or_either_name_for_it(body, limit):
     [
         (b"nonsense", ""),
         (b"5", ""),
+        (b"", ""),
+        (b"[]", ""),
+        (b'{"model": "\xff"}', ""),
+        (b'{"model": 5, "messages": [], "max_tokens": 5}', "model"),
+        (b'{"model": "m", "max_tokens": 5}', "messages"),
+        (b'{"model": "m", "messages": [], "max_tokens": null}', "max_tokens"),
+        (b'{"model": "m", "messages": [], "max_tokens": 5.5}', "max_tokens"),
+        (b'{"model": "m", "messages": [], "max_completion_tokens": 5}', "max_tokens"),
         (b'{"messages": [], "max_tokens": 5}', "model"),
         (b'{"model": " ", "messages": [], "max_tokens": 5}', "model"),
         (b'{"model": "m", "messages": {}, "max_tokens": 5}', "messages"),

@@ -1,6 +1,8 @@
 """The notes of a conversion."""
 
-from conversion.report import Report
+import pytest
+
+from conversion.report import Note, Report
 
 
 def test_what_was_left_out_is_listed_once_without_positions():
@@ -11,3 +13,35 @@ def test_what_was_left_out_is_listed_once_without_positions():
     report.dropped("speed", "why")
 
     assert report.dropped_paths == ["tools[].input_examples", "speed"]
+
+
+def test_notes_keep_the_order_in_which_they_came_up():
+    report = Report()
+    report.dropped("top_k", "no top_k here")
+    report.mapped("max_tokens", "cut down")
+
+    assert report.notes == [
+        Note("dropped", "top_k", "no top_k here"),
+        Note("mapped", "max_tokens", "cut down"),
+    ]
+
+
+def test_a_report_without_notes_left_nothing_out():
+    assert Report().dropped_paths == []
+    assert Report().notes is not Report().notes
+
+
+@pytest.mark.parametrize(
+    ("path", "folded"),
+    [
+        ("speed", "speed"),
+        ("system[0]", "system[]"),
+        ("messages[12].content[3].citations", "messages[].content[].citations"),
+        ("tools[].name", "tools[].name"),
+    ],
+)
+def test_positions_in_lists_are_folded(path, folded):
+    report = Report()
+    report.dropped(path, "why")
+
+    assert report.dropped_paths == [folded]
