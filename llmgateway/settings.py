@@ -231,8 +231,9 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
-DATETIME_FORMAT = "Y-m-d H:i:s"
-DATE_FORMAT = "Y-m-d"
+FORMAT_MODULE_PATH = [
+    "llmgateway.formats"
+]  # the settings of that name lose against the language's own
 
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"

@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
-from accounting.admin.page import AccountingAdmin
+from accounting.admin.page import AccountingAdmin, switch_off, switch_on
 from accounting.models import Project, Team, VirtualKey
 
 
@@ -16,17 +16,24 @@ class ProjectInline(TabularInline):
     model = Project
     fields = ("slug", "name")
     extra = 0
+    hide_title = True
 
 
 class KeyInline(TabularInline):
     """A team's keys, to look at; they are made on their own page, which shows a new one once."""
 
     model = VirtualKey
-    fields = ("name", "shown", "enabled", "expires_at")
-    readonly_fields = ("name", "shown", "expires_at")
+    fields = ("name", "key", "enabled", "expires_at", "created_at")
+    readonly_fields = ("name", "key", "expires_at", "created_at")
     extra = 0
     can_delete = False
+    hide_title = True
     show_change_link = True
+
+    @display(description="Key")
+    def key(self, row: VirtualKey) -> str:
+        """Its first and last characters."""
+        return row.shown
 
     def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         """Not here."""
@@ -43,6 +50,7 @@ class TeamAdmin(AccountingAdmin):
     list_filter = ("enabled",)
     search_fields = ("slug", "name")
     inlines = (ProjectInline, KeyInline)
+    actions = (switch_on, switch_off)
     fields = ("slug", "name", "enabled")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Team]:

@@ -1,19 +1,47 @@
 """API keys: made here, shown once, never again."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
 from django.conf import settings
-from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.contrib import admin
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils import timezone
 from unfold.decorators import display
 
 from accounting import keys
-from accounting.admin.page import AccountingAdmin
+from accounting.admin.page import AccountingAdmin, switch_off, switch_on
 from accounting.models import VirtualKey
+
+
+class StateFilter(admin.SimpleListFilter):
+    """Keys by whether they are taken now."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> tuple[tuple[str, str], ...]:
+        """The words of the column."""
+        del request, model_admin
+        return (("on", "on"), ("off", "off"), ("expired", "expired"))
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[VirtualKey]
+    ) -> QuerySet[VirtualKey]:
+        """The keys that the column would show so."""
+        del request
+        enabled = Q(enabled=True, team__enabled=True)
+        expired = Q(expires_at__lte=datetime.now(UTC))
+        match self.value():
+            case "on":
+                return queryset.filter(enabled).exclude(expired)
+            case "off":
+                return queryset.exclude(enabled)
+            case "expired":
+                return queryset.filter(enabled & expired)
+        return queryset
 
 
 @admin.register(VirtualKey)
@@ -24,18 +52,18 @@ class VirtualKeyAdmin(AccountingAdmin):
         "An API key lets a team's clients in. Make one: it is shown once, with lines to copy."
     )
     list_display = ("name", "team", "key", "state", "allowed", "expires_at", "created_at")
-    list_filter = ("enabled", "team", "expires_at")
+    list_filter = (StateFilter, "team")
     list_select_related = ("team",)
     search_fields = ("name", "team__slug", "prefix", "last_four")
     autocomplete_fields = ("team", "default_project")
     readonly_fields = ("key", "created_at", "rotated_from")
-    actions = ("switch_off",)
+    actions = (switch_on, switch_off)
 
     def get_fields(self, request: HttpRequest, obj: VirtualKey | None = None) -> tuple[str, ...]:
         """A new key has nothing to show yet."""
         del request
         own = ("team", "name", "default_project", "allowed_aliases", "expires_at", "enabled")
-        return (*own, "key", "created_at") if obj else own
+        return ("key", *own, "created_at") if obj else own
 
     def save_model(
         self,
@@ -67,17 +95,6 @@ class VirtualKeyAdmin(AccountingAdmin):
         response["Cache-Control"] = "no-store"
         return response
 
-    @admin.action(description="Switch off")
-    def switch_off(self, request: HttpRequest, rows: QuerySet[VirtualKey]) -> None:
-        """Refuse the chosen keys."""
-        count = 0
-        for row in rows.filter(enabled=True):
-            row.enabled = False
-            row.save(update_fields=["enabled"])
-            self.log_change(request, row, "Switched off.")
-            count += 1
-        messages.success(request, f"{count} keys switched off; refused everywhere within a second.")
-
     @display(description="Key")
     def key(self, row: VirtualKey) -> str:
         """Its first and last characters."""
@@ -88,7 +105,7 @@ class VirtualKeyAdmin(AccountingAdmin):
         """Whether it is taken."""
         if not (row.enabled and row.team.enabled):
             return "off"
-        return "expired" if row.expires_at and row.expires_at <= timezone.now() else "on"
+        return "expired" if row.expires_at and row.expires_at <= datetime.now(UTC) else "on"
 
     @display(description="May ask for")
     def allowed(self, row: VirtualKey) -> str:

@@ -1,10 +1,22 @@
 """Deployments: what can be called."""
 
+import json
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import JSONField
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from routing.admin.page import RoutingAdmin, switch_off, switch_on
 from routing.models import Deployment
+
+
+class IndentedJson(json.JSONEncoder):
+    """Objects as people write them, a name to a line."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "indent": 2})
 
 
 @admin.register(Deployment)
@@ -28,6 +40,12 @@ class DeploymentAdmin(RoutingAdmin):
     search_fields = ("upstream_model", "provider__slug")
     autocomplete_fields = ("provider", "credential")
     actions = (switch_on, switch_off)
+    formfield_overrides = {
+        JSONField: {
+            "widget": UnfoldAdminTextareaWidget(attrs={"rows": 5, "spellcheck": "false"}),
+            "encoder": IndentedJson,
+        },
+    }
     fieldsets = (
         (None, {"fields": ("provider", "upstream_model", "credential", "enabled")}),
         ("Limits", {"fields": (("context_window_tokens", "max_output_tokens"),)}),

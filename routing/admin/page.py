@@ -3,9 +3,10 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Model, QuerySet
+from django.db import models
 from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from routing import snapshot
 
@@ -18,7 +19,11 @@ class RoutingAdmin(ModelAdmin):
     empty_help = ""
     compressed_fields = True
     warn_unsaved_form = True
-    show_full_result_count = False
+    formfield_overrides = {
+        models.JSONField: {
+            "widget": UnfoldAdminTextareaWidget(attrs={"rows": 2, "spellcheck": "false"})
+        },
+    }
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -54,26 +59,27 @@ def live_state() -> dict[str, Any]:
     }
 
 
-@admin.action(description="Switch on")
-def switch_on(page: ModelAdmin, request: HttpRequest, rows: QuerySet[Model]) -> None:
+@admin.action(description="Switch on", permissions=["change"])
+def switch_on(page: ModelAdmin, request: HttpRequest, rows: models.QuerySet[Any]) -> None:
     """Enable the chosen rows."""
     _switch(page, request, rows, enabled=True)
 
 
-@admin.action(description="Switch off")
-def switch_off(page: ModelAdmin, request: HttpRequest, rows: QuerySet[Model]) -> None:
+@admin.action(description="Switch off", permissions=["change"])
+def switch_off(page: ModelAdmin, request: HttpRequest, rows: models.QuerySet[Any]) -> None:
     """Disable the chosen rows."""
     _switch(page, request, rows, enabled=False)
 
 
 def _switch(
-    page: ModelAdmin, request: HttpRequest, rows: QuerySet[Model], *, enabled: bool
+    page: ModelAdmin, request: HttpRequest, rows: models.QuerySet[Any], *, enabled: bool
 ) -> None:
-    count = 0
-    for row in rows.filter(enabled=not enabled):
-        row.enabled = enabled  # type: ignore[attr-defined]
-        row.save(update_fields=["enabled"])
-        page.log_change(request, row, "Switched on." if enabled else "Switched off.")
-        count += 1
+    # Row by row, because the version that the serving processes watch is counted up by save().
+    changed = list(rows.filter(enabled=not enabled))
     word = "on" if enabled else "off"
-    messages.success(request, f"{count} switched {word}; live within a second.")
+    for row in changed:
+        row.enabled = enabled
+        row.save(update_fields=["enabled"])
+        page.log_change(request, row, f"Switched {word}.")
+    names = page.opts.verbose_name if len(changed) == 1 else page.opts.verbose_name_plural
+    messages.success(request, f"{len(changed)} {names} switched {word}; live within a second.")

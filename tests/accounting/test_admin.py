@@ -87,7 +87,7 @@ def test_switching_keys_off_says_how_many(admin_client):
         follow=True,
     )
 
-    assert "2 keys switched off" in page.content.decode()
+    assert "2 API keys switched off" in page.content.decode()
     assert not VirtualKey.objects.filter(enabled=True).exists()
 
 
