@@ -45,9 +45,7 @@ def read_call(dialect: Dialect, raw: bytes) -> Call:
     stream = body.get("stream")
     if stream is not None and not isinstance(stream, bool):
         raise RequestInvalid("Input should be a valid boolean", path="stream")
-    messages = body.get("messages")
-    if not isinstance(messages, list):
-        raise RequestInvalid("Field required: a list of messages", path="messages")
+    _check_content(dialect, body)
     return Call(
         dialect=dialect,
         raw=raw,
@@ -56,6 +54,18 @@ def read_call(dialect: Dialect, raw: bytes) -> Call:
         stream=bool(stream),
         max_output_tokens=_read_max_tokens(dialect, body),
     )
+
+
+def _check_content(dialect: Dialect, body: dict[str, Any]) -> None:
+    """What is asked about must be there: messages, a prompt, or an input."""
+    if dialect is Dialect.OPENAI_COMPLETIONS:
+        if body.get("prompt") is None:
+            raise RequestInvalid("Field required: the text to go on from", path="prompt")
+    elif dialect is Dialect.OPENAI_EMBEDDINGS:
+        if body.get("input") is None:
+            raise RequestInvalid("Field required: a text, or a list of texts", path="input")
+    elif not isinstance(body.get("messages"), list):
+        raise RequestInvalid("Field required: a list of messages", path="messages")
 
 
 def _read_max_tokens(dialect: Dialect, body: dict[str, Any]) -> int | None:

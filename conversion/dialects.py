@@ -14,6 +14,14 @@ class Dialect(StrEnum):
 
     ANTHROPIC_MESSAGES = "anthropic_messages"
     OPENAI_CHAT = "openai_chat"
+    OPENAI_COMPLETIONS = "openai_completions"
+    OPENAI_EMBEDDINGS = "openai_embeddings"
+
+    @property
+    def family(self) -> "Dialect":
+        """The dialect whose errors, pings and end mark this one shares: one of the first two."""
+        is_anthropic = self is Dialect.ANTHROPIC_MESSAGES
+        return Dialect.ANTHROPIC_MESSAGES if is_anthropic else Dialect.OPENAI_CHAT
 
 
 class Converter(Protocol):

@@ -5,13 +5,16 @@ from conversion.call import Call
 from conversion.dialects import Converter, Dialect
 from conversion.errors import RequestInexpressible
 from conversion.passthrough import Passthrough
-from conversion.traits import ChatTraits
+from conversion.traits import ChatTraits, Traits
 
 
 def make_converter(
-    call: Call, upstream_dialect: Dialect, traits: ChatTraits, *, message_id: str
+    call: Call, upstream_dialect: Dialect, traits: Traits, *, answer_id: str, created_s: int
 ) -> Converter:
-    """A fresh converter for one attempt; ``message_id`` becomes the id of the client's message where one is made.
+    """A fresh converter for one attempt.
+
+    ``answer_id``, behind the prefix that the dialect asks for, becomes the id of an answer that is made here, and
+    ``created_s`` (seconds since 1970) its moment.
 
     Raises:
         RequestInvalid: the body breaks the client's dialect.
@@ -22,10 +25,11 @@ def make_converter(
             call,
             upstream_model=traits.model,
             parameters=traits.parameters,
-            ask_for_usage=traits.stream_usage_option,
+            ask_for_usage=isinstance(traits, ChatTraits) and traits.stream_usage_option,
         )
-    if call.dialect is Dialect.ANTHROPIC_MESSAGES and upstream_dialect is Dialect.OPENAI_CHAT:
-        return AnthropicOverOpenAI(call, traits, message_id=message_id)
+    match call.dialect, traits:
+        case Dialect.ANTHROPIC_MESSAGES, ChatTraits():
+            return AnthropicOverOpenAI(call, traits, message_id=f"msg_{answer_id}")
     raise RequestInexpressible(
         f"requests in the dialect {call.dialect} cannot be sent to an upstream that speaks {upstream_dialect}"
     )

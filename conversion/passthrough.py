@@ -42,14 +42,14 @@ class Passthrough:
         asks = (
             ask_for_usage
             and call.stream
-            and call.dialect is Dialect.OPENAI_CHAT
+            and call.dialect.family is Dialect.OPENAI_CHAT
             and not _asks_for_usage(call.body)
         )
         self.request = _write_request(call, upstream_model, parameters or {}, ask_for_usage=asks)
         self._dialect = call.dialect
         self._watcher: OpenAIWatcher | AnthropicWatcher = (
             OpenAIWatcher(hide_usage=asks)
-            if call.dialect is Dialect.OPENAI_CHAT
+            if call.dialect.family is Dialect.OPENAI_CHAT
             else AnthropicWatcher()
         )
         self._cutter = Cutter()
@@ -96,7 +96,7 @@ class Passthrough:
             self.failure = UpstreamStreamCut("the upstream's stream ended before its answer did")
             return passed
         self.done = True
-        return passed + END_MARK[self._dialect]
+        return passed + END_MARK[self._dialect.family]
 
     def _pass(self, whole: bytes) -> bytes:
         watcher = self._watcher

@@ -12,16 +12,19 @@ from accounting.ledger import Entry, Ledger
 from accounting.models import UsageRecord
 from accounting.snapshot import KeyPicture
 from conversion.call import Call
-from conversion.dialects import Converter
+from conversion.dialects import Converter, Dialect
 from conversion.errors import GatewayError, UpstreamError, UpstreamInvalid
 from conversion.pairs import make_converter
 from llmgateway.exchange import ClientRequest
 from routing.snapshot import Target
-from routing.upstream.attempt import ERROR_BYTES_MAX, Reply, choose_credential, send
+from routing.upstream.attempt import ERROR_BYTES_MAX, Outgoing, Reply, choose_credential, send
 from routing.upstream.client import Pools
 
 Status = UsageRecord.Status
 RETRY_AFTER_S_MAX = 24 * 3600
+ANTHROPIC_HEADERS = ("anthropic-version", "anthropic-beta", "anthropic-workspace-id")
+DEFAULT_VERSION: Mapping[str, str] = {"anthropic-version": "2023-06-01"}
+NO_HEADERS: Mapping[str, str] = {}
 
 
 @dataclass(slots=True)
@@ -42,6 +45,7 @@ class Attempt:
         "_segment",
         "asked",
         "converter",
+        "dialect",
         "entry",
         "reply",
         "target",
@@ -56,11 +60,13 @@ class Attempt:
         ask, call = asked.ask, asked.call
         self.asked = asked
         self.target = target
+        self.dialect = target.provider.dialect_for(call.dialect)
         self.converter: Converter = make_converter(
             call,
-            target.provider.kind.dialect,
+            self.dialect,
             target.traits,
-            message_id=f"msg_{ask.id.removeprefix('req_')}",
+            answer_id=ask.id.removeprefix("req_"),
+            created_s=int(ask.accepted_at.timestamp()),
         )
         self.reply: Reply | None = None
         self.entry: Entry | None = None
@@ -84,8 +90,13 @@ class Attempt:
         reply = self.reply = await send(
             pools,
             self.target,
-            body=self.converter.request,
-            stream=self.asked.call.stream,
+            Outgoing(
+                self.converter.request,
+                self.dialect,
+                stream=self.asked.call.stream,
+                headers=headers_along(self.asked.ask, self.dialect),
+                query=query_along(self.asked.ask, self.dialect),
+            ),
             credential=credential,
         )
         self.entry.upstream_status = reply.status
@@ -175,12 +186,33 @@ class Attempt:
             provider=target.provider.slug,
             upstream_model=target.upstream_model,
             client_dialect=ask.dialect.value,
-            upstream_dialect=target.provider.kind.dialect.value,
+            upstream_dialect=self.dialect.value,
             streamed=call.stream,
             request_bytes=len(self.converter.request),
             agent=ask.agent,
             session=ask.session,
         )
+
+
+def headers_along(ask: ClientRequest, upstream_dialect: Dialect) -> Mapping[str, str]:
+    """The headers that an upstream of Anthropic's dialect needs: the client's own, byte for byte, where it has them.
+
+    A beta that a body uses is refused without its header, so none is left out (protocol reference of Claude Code's
+    gateways, read November 2026). A client of another dialect makes no demands: it gets the oldest version, which
+    takes sampling parameters.
+    """
+    if upstream_dialect is not Dialect.ANTHROPIC_MESSAGES:
+        return NO_HEADERS
+    if ask.dialect is not Dialect.ANTHROPIC_MESSAGES:
+        return DEFAULT_VERSION
+    own = {name: ask.headers[name] for name in ANTHROPIC_HEADERS if name in ask.headers}
+    return {**DEFAULT_VERSION, **own}
+
+
+def query_along(ask: ClientRequest, upstream_dialect: Dialect) -> str:
+    """The client's query string, such as ``beta=true``, where both ends speak Anthropic's dialect."""
+    is_same = ask.dialect is upstream_dialect is Dialect.ANTHROPIC_MESSAGES
+    return ask.query if is_same else ""
 
 
 def read_retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:

@@ -157,7 +157,7 @@ FINAL = (
 def row_for(error: GatewayError, dialect: Dialect) -> Row:
     """How the error is answered. The last of several failures stands for all of them."""
     kind = type(told_by(error))
-    return next(TABLE[parent][dialect] for parent in kind.__mro__ if parent in TABLE)
+    return next(TABLE[parent][dialect.family] for parent in kind.__mro__ if parent in TABLE)
 
 
 def told_by(error: GatewayError) -> GatewayError:

@@ -14,13 +14,14 @@ AGENT_HEADERS = ("x-llmgateway-agent", "x-claude-code-agent-id")
 
 @dataclass(slots=True)
 class ClientRequest:
-    """One request as it came in. Header names are in lower case; ``accepted_s`` is a monotonic time in seconds."""
+    """One request as it came in. Header names are in lower case; ``query`` is the query string; ``accepted_s`` is a monotonic time in seconds."""
 
     id: str
     dialect: Dialect
     body: bytes
     headers: Mapping[str, str]
     secrets: tuple[str, ...] = field(repr=False)
+    query: str = ""
     accepted_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     accepted_s: float = field(default_factory=time.monotonic)
 

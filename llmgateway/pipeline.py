@@ -48,7 +48,7 @@ async def serve(ask: ClientRequest, wire: Wire, runtime: Runtime) -> HttpRespons
     plan = plan_for(key, call, dice=runtime.dice)  # where it may go
     if call.stream:
         wire.keep_alive(
-            PING[ask.dialect], after_s=runtime.ping_after_s, headers=early_headers(ask.id)
+            PING[ask.dialect.family], after_s=runtime.ping_after_s, headers=early_headers(ask.id)
         )
     return await first_answer(plan, Asked(ask, call, key), wire, runtime)
 

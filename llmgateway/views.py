@@ -50,6 +50,7 @@ def read_request(request: HotRequest, dialect: Dialect) -> ClientRequest:
         body=request.body,
         headers=headers,
         secrets=find_secrets(headers),
+        query=request.scope.get("query_string", b"").decode("latin-1"),
     )
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 from routing.errors import ModelUnknown, NoTarget
-from routing.snapshot import AliasPicture, RoutePicture, Snapshot, Target
+from routing.snapshot import AliasPicture, RoutePicture, Snapshot, Target, traits_of
 
 SUGGESTIONS_MAX = 3
 NAME_CHARS_MAX = 200
@@ -90,5 +90,5 @@ def _filled(target: Target, groups: dict[str, str]) -> Target:
     # In one go, so that what the client wrote is never itself read as a place to fill.
     model = PLACE.sub(lambda place: groups.get(place[1], place[0]), target.upstream_model)
     # What a kind says of a model depends on its name, which is only known now.
-    traits = replace(target.provider.kind.traits(model), **target.overrides)
+    traits = traits_of(target.provider, model, target.overrides)
     return replace(target, upstream_model=model, traits=traits)

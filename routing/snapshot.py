@@ -19,7 +19,8 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.signals import post_delete, post_save
 
-from conversion.traits import ChatTraits
+from conversion.dialects import Dialect
+from conversion.traits import Traits
 from routing import models, providers, secrets
 from routing.errors import SecretUnreadable, SnapshotUnbuilt
 from routing.providers.kind import ProviderKind
@@ -79,6 +80,13 @@ class ProviderPicture:
     verify_tls: bool
     ca_bundle_pem: str
     credentials: tuple[CredentialPicture, ...]
+    dialect: Dialect
+
+    def dialect_for(self, client: Dialect) -> Dialect:
+        """The dialect in which a client's request is sent here: its own for what has no second way to be said."""
+        if client in (Dialect.OPENAI_COMPLETIONS, Dialect.OPENAI_EMBEDDINGS):
+            return client if client in self.kind.paths else self.dialect
+        return self.dialect
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +96,7 @@ class Target:
     pk: int
     provider: ProviderPicture
     upstream_model: str
-    traits: ChatTraits
+    traits: Traits
     overrides: Mapping[str, Any]
     credentials: tuple[CredentialPicture, ...]
     weight: int
@@ -272,6 +280,7 @@ def _provider_picture(row: models.Provider, warnings: list[str]) -> ProviderPict
         verify_tls=row.verify_tls,
         ca_bundle_pem=row.ca_bundle_pem,
         credentials=tuple(credentials),
+        dialect=Dialect(row.dialect) if row.dialect else kind.dialect,
     )
 
 
@@ -307,15 +316,24 @@ def _target(row: models.RouteTarget, provider: ProviderPicture) -> Target:
     deployment = row.deployment
     own = deployment.credential_id
     overrides = overrides_of(deployment)
+    traits = traits_of(provider, deployment.upstream_model, overrides)
     return Target(
         pk=deployment.pk,
         provider=provider,
         upstream_model=deployment.upstream_model,
-        traits=replace(provider.kind.traits(deployment.upstream_model), **overrides),
+        traits=traits,
         overrides=overrides,
         credentials=tuple(c for c in provider.credentials if own is None or c.pk == own),
         weight=row.weight,
         context_window_tokens=deployment.context_window_tokens,
+    )
+
+
+def traits_of(provider: ProviderPicture, model: str, overrides: Mapping[str, Any]) -> Traits:
+    """What a model takes at a provider: the kind's view of it, and over that the row's as far as it fits the dialect."""
+    traits = provider.kind.traits_for(provider.dialect, model)
+    return replace(
+        traits, **{name: value for name, value in overrides.items() if hasattr(traits, name)}
     )
 
 

@@ -6,11 +6,13 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from conversion.traits import ChatTraits
+from conversion.traits import ChatTraits, MessagesTraits
 from routing.models.provider import Credential, Provider
 
 FIXED_TRAITS = {"model", "max_output_tokens", "parameters"}
-TRAIT_NAMES = sorted(field.name for field in fields(ChatTraits) if field.name not in FIXED_TRAITS)
+TRAIT_NAMES = sorted(
+    {field.name for table in (ChatTraits, MessagesTraits) for field in fields(table)} - FIXED_TRAITS
+)
 
 
 def validate_object(value: object) -> None:

@@ -6,6 +6,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, URLValidator
 from django.db import models
 
+from conversion.dialects import Dialect
 from routing import providers, secrets
 
 RETRY_STATUSES = [408, 429, 500, 502, 503, 504, 529]
@@ -74,6 +75,15 @@ class Provider(models.Model):
         blank=True,
         validators=[validate_base_url],
         help_text="Address up to and including the version, such as https://openrouter.ai/api/v1. Empty: the kind's own.",
+    )
+    dialect = models.CharField(
+        max_length=32,
+        blank=True,
+        choices=[
+            (Dialect.OPENAI_CHAT.value, "OpenAI chat completions"),
+            (Dialect.ANTHROPIC_MESSAGES.value, "Anthropic Messages"),
+        ],
+        help_text="What is spoken to this provider, where its kind speaks both. Empty: the kind's own choice.",
     )
     enabled = models.BooleanField(
         default=True, help_text="Off: no request is sent here, and routes skip its targets."
@@ -148,6 +158,8 @@ class Provider(models.Model):
         kind = providers.KINDS.get(self.kind)
         if kind and not self.base_url and not kind.base_url and kind.calls_out:
             raise ValidationError({"base_url": f"{kind.label} needs an address."})
+        if kind and self.dialect and self.dialect not in kind.conversation_dialects:
+            raise ValidationError({"dialect": f"{kind.label} does not speak this dialect."})
 
 
 class Credential(models.Model):

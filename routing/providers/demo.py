@@ -8,7 +8,11 @@ aloud when reasoning is asked for, and says what a tool answered.
 """
 
 import asyncio
+import base64
+import math
+import random
 import re
+import struct
 import zlib
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
@@ -19,10 +23,11 @@ import orjson
 from conversion.anthropic_over_openai.errors import read_error
 from conversion.dialects import Dialect
 from conversion.traits import ChatTraits
-from routing.providers.kind import Headers, InProcessAnswer, ProviderKind
+from routing.providers.kind import Headers, InProcessAnswer, InProcessAsk, ProviderKind
 
 WORD_PAUSE_S = 0.02
 CHARS_PER_TOKEN = 4
+EMBEDDING_NUMBERS_MAX = 4096
 COMMAND = re.compile(r"^/(error|tool)\b(?:[ \t]+([\w.-]+))?", re.MULTILINE)
 ERROR_STATUS = re.compile(r"[45][0-9]{2}")
 SAMPLES: dict[str, Any] = {
@@ -58,9 +63,11 @@ class Script:
         return "tool_calls" if self.tool else "stop"
 
 
-def answer(body: bytes) -> InProcessAnswer:
-    """The demo's answer to an OpenAI chat request."""
-    request = orjson.loads(body)
+async def answer(ask: InProcessAsk) -> InProcessAnswer:
+    """The demo's answer to an OpenAI chat request, or to one for embeddings."""
+    request = orjson.loads(ask.body)
+    if ask.dialect is Dialect.OPENAI_EMBEDDINGS:
+        return InProcessAnswer(200, "application/json", _once(orjson.dumps(_embeddings(request))))
     script = write_script(request)
     if ERROR_STATUS.fullmatch(script.failure):
         status = int(script.failure)
@@ -68,7 +75,7 @@ def answer(body: bytes) -> InProcessAnswer:
         headers = {"retry-after": "1"} if status in {429, 503} else {}
         return InProcessAnswer(status, "application/json", _once(orjson.dumps(error)), headers)
     head = {
-        "id": f"gen-demo-{zlib.crc32(body):08x}",
+        "id": f"gen-demo-{zlib.crc32(ask.body):08x}",
         "model": request.get("model", "demo"),
         "created": 0,
     }
@@ -182,6 +189,30 @@ def _whole(head: dict[str, Any], script: Script) -> dict[str, Any]:
     return {**head, "object": "chat.completion", "choices": [choice], "usage": _usage(script)}
 
 
+def _embeddings(request: dict[str, Any]) -> dict[str, Any]:
+    """A vector of unit length for each text: the same for the same text, and without any meaning."""
+    texts = request.get("input")
+    texts = (
+        texts if isinstance(texts, list) and not all(isinstance(n, int) for n in texts) else [texts]
+    )
+    wanted = request.get("dimensions")
+    count = wanted if isinstance(wanted, int) and 0 < wanted <= EMBEDDING_NUMBERS_MAX else 8
+    data = []
+    for index, text in enumerate(texts):
+        dice = random.Random(str(text))  # noqa: S311  (repeatable, no secret)
+        vector = [dice.uniform(-1, 1) for _ in range(count)]
+        length = math.sqrt(sum(number * number for number in vector))
+        vector = [number / length for number in vector]
+        is_packed = request.get("encoding_format") == "base64"
+        packed = base64.b64encode(struct.pack(f"<{count}f", *vector)).decode()
+        data.append(
+            {"object": "embedding", "index": index, "embedding": packed if is_packed else vector}
+        )
+    tokens = max(1, len(str(texts)) // CHARS_PER_TOKEN)
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return {"object": "list", "model": request.get("model", "demo"), "data": data, "usage": usage}
+
+
 async def _once(body: bytes) -> AsyncGenerator[bytes, None]:
     yield body
 
@@ -247,9 +278,7 @@ def traits(model: str) -> ChatTraits:
 KIND = ProviderKind(
     name="demo",
     label="Demo (scripted, in the process)",
-    dialect=Dialect.OPENAI_CHAT,
-    base_url="",
-    path="",
+    paths={Dialect.OPENAI_CHAT: "", Dialect.OPENAI_EMBEDDINGS: ""},
     credential_headers=_no_headers,
     traits=traits,
     read_error=read_error,

@@ -1,17 +1,32 @@
 """What a provider kind tells the rest: one value per module of this package."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from conversion.dialects import Dialect, ErrorReader
-from conversion.traits import ChatTraits
+from conversion.traits import ChatTraits, MessagesTraits, Traits
 
 Headers = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
+class InProcessAsk:
+    """One call to a kind that answers in the process. ``secret`` is empty where the provider has no credential."""
+
+    dialect: Dialect
+    body: bytes
+    stream: bool
+    base_url: str = ""
+    secret: str = field(default="", repr=False)
+    total_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
 class InProcessAnswer:
-    """What a kind that calls nobody answers with: a status and the pieces of a body."""
+    """What such a kind answers with: a status and the pieces of a body.
+
+    The iterator may raise a GatewayError where the answer breaks off; closing it early ends the work behind it.
+    """
 
     status: int
     content_type: str
@@ -19,35 +34,63 @@ class InProcessAnswer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+def messages_traits(model: str) -> MessagesTraits:
+    """What any model takes whose server speaks Anthropic's dialect, as far as the gateway knows."""
+    return MessagesTraits(model=model)
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderKind:
     """The code for one sort of provider, as flat values where it can be flat.
 
-    ``base_url`` is the kind's own address, empty where each provider has its own. ``path`` is appended to it for
-    an answer. ``credential_headers`` turns a secret into headers. ``traits`` gives what a model of this kind
-    takes. ``read_error`` reads an error answer. ``health_path`` answers cheaply, with the credential, whether the
-    provider and the credential work; empty where there is no such page. ``id_header`` is the answer header that
-    holds the provider's own id. ``answer_in_process`` stands in for the network in a kind that calls nobody.
+    ``base_url`` is the kind's own address, empty where each provider has its own. ``paths`` holds what is appended
+    to it for a request in each dialect that the kind speaks; the first one is spoken unless a provider's row says
+    otherwise. ``count_path`` is where Messages are counted exactly; empty where nobody can. ``credential_headers``
+    turns a secret into headers. ``traits`` and ``messages_traits`` give what a model of this kind takes in either
+    dialect. ``read_error`` reads an error answer. ``health_path`` answers cheaply, with the credential, whether the
+    provider and the credential work; empty where there is no such page. ``id_header`` and ``cost_header`` are answer
+    headers with the provider's own id of the call and with what it cost in USD. ``answer_in_process`` stands in for
+    the network in a kind that calls nobody itself; it may raise any GatewayError. ``prepare`` loads what such a kind
+    needs: it blocks, is safe to repeat, and runs in a thread once a provider of the kind is switched on.
     """
 
     name: str
     label: str
-    dialect: Dialect
-    base_url: str
-    path: str
+    paths: Mapping[Dialect, str]
     credential_headers: Callable[[str], Headers]
     traits: Callable[[str], ChatTraits]
     read_error: ErrorReader
+    base_url: str = ""
+    messages_traits: Callable[[str], MessagesTraits] = messages_traits
     fixed_headers: Headers = ()
+    count_path: str = ""
     health_path: str = ""
     id_header: str = ""
+    cost_header: str = ""
     needs_credential: bool = True
-    answer_in_process: Callable[[bytes], InProcessAnswer] | None = None
+    answer_in_process: Callable[[InProcessAsk], Awaitable[InProcessAnswer]] | None = None
+    prepare: Callable[[], None] | None = None
 
     @property
     def calls_out(self) -> bool:
         """Whether this kind opens connections."""
         return self.answer_in_process is None
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect of conversations that is spoken unless a provider's row says otherwise."""
+        return next(iter(self.paths))
+
+    @property
+    def conversation_dialects(self) -> tuple[Dialect, ...]:
+        """The dialects that a provider's row may choose from."""
+        spoken = (Dialect.OPENAI_CHAT, Dialect.ANTHROPIC_MESSAGES)
+        return tuple(dialect for dialect in self.paths if dialect in spoken)
+
+    def traits_for(self, dialect: Dialect, model: str) -> Traits:
+        """What a model takes in a dialect."""
+        is_messages = dialect is Dialect.ANTHROPIC_MESSAGES
+        return self.messages_traits(model) if is_messages else self.traits(model)
 
 
 def bearer(secret: str) -> Headers:

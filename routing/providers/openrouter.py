@@ -30,9 +30,13 @@ def traits(model: str) -> ChatTraits:
 KIND = ProviderKind(
     name="openrouter",
     label="OpenRouter",
-    dialect=Dialect.OPENAI_CHAT,
     base_url="https://openrouter.ai/api/v1",
-    path="/chat/completions",
+    paths={
+        Dialect.OPENAI_CHAT: "/chat/completions",
+        Dialect.ANTHROPIC_MESSAGES: "/messages",
+        Dialect.OPENAI_COMPLETIONS: "/completions",
+        Dialect.OPENAI_EMBEDDINGS: "/embeddings",
+    },
     credential_headers=bearer,
     traits=traits,
     read_error=read_error,

@@ -5,12 +5,15 @@ Knows nothing of dialects: what the bytes mean is the converter's business.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from conversion.dialects import Dialect
+from routing.providers.kind import InProcessAnswer, InProcessAsk
 from routing.snapshot import CredentialPicture, ProviderPicture, Target
 from routing.upstream.client import Pool, Pools, close_if_unused
 from routing.upstream.errors import (
@@ -138,11 +141,28 @@ def choose_credential(target: Target, *, dice: random.Random) -> CredentialPictu
     return dice.choices(usable, weights)[0] if any(weights) else usable[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """What is sent: a body in a dialect. ``headers`` are the client's that go along, ``query`` its query string.
+
+    ``path`` is for what is asked at another place than the dialect's own.
+    """
+
+    body: bytes
+    dialect: Dialect
+    stream: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: str = ""
+    path: str = ""
+
+
 def write_headers(
-    provider: ProviderPicture, credential: CredentialPicture | None, *, stream: bool
+    provider: ProviderPicture, credential: CredentialPicture | None, outgoing: Outgoing
 ) -> CIMultiDict[str]:
-    """The headers of a request to a provider: the credential's, the kind's, and what HTTP needs."""
-    headers: CIMultiDict[str] = CIMultiDict(STREAM_HEADERS if stream else WHOLE_HEADERS)
+    """The headers of a request to a provider: the credential's, the kind's, the client's, and what HTTP needs."""
+    headers: CIMultiDict[str] = CIMultiDict(STREAM_HEADERS if outgoing.stream else WHOLE_HEADERS)
+    if outgoing.headers:
+        headers.update(outgoing.headers)
     if provider.kind.fixed_headers:
         headers.update(provider.kind.fixed_headers)
     if credential is not None:
@@ -151,7 +171,7 @@ def write_headers(
 
 
 async def send(
-    pools: Pools, target: Target, *, body: bytes, stream: bool, credential: CredentialPicture | None
+    pools: Pools, target: Target, outgoing: Outgoing, *, credential: CredentialPicture | None
 ) -> Reply:
     """The target's answer as soon as its status is known.
 
@@ -160,11 +180,10 @@ async def send(
     """
     provider = target.provider
     if provider.kind.answer_in_process is not None:
-        answer = provider.kind.answer_in_process(body)
-        headers = {"content-type": answer.content_type, **answer.headers}
-        patience = Patience(provider.timeouts)
-        return Reply(status=answer.status, headers=headers, patience=patience, pieces=answer.pieces)
-    url = _address(provider)
+        return await _answer_in_process(
+            provider.kind.answer_in_process, provider, outgoing, credential
+        )
+    url = _address(provider, outgoing)
     pool = pools.of(provider)
     pool.users += 1
     patience = Patience(provider.timeouts)
@@ -172,8 +191,8 @@ async def send(
         response = await patience.wait_for(
             pool.session.post(
                 url,
-                data=body,
-                headers=write_headers(provider, credential, stream=stream),
+                data=outgoing.body,
+                headers=write_headers(provider, credential, outgoing),
                 allow_redirects=False,
             )
         )
@@ -193,9 +212,35 @@ async def send(
     )
 
 
-def _address(provider: ProviderPicture) -> URL:
+async def _answer_in_process(
+    answering: Callable[[InProcessAsk], Awaitable[InProcessAnswer]],
+    provider: ProviderPicture,
+    outgoing: Outgoing,
+    credential: CredentialPicture | None,
+) -> Reply:
+    patience = Patience(provider.timeouts)
+    ask = InProcessAsk(
+        dialect=outgoing.dialect,
+        body=outgoing.body,
+        stream=outgoing.stream,
+        base_url=provider.base_url,
+        secret=credential.secret.reveal() if credential else "",
+        total_s=provider.timeouts.total_s,
+    )
     try:
-        url = URL(provider.base_url + provider.kind.path, encoded=True)
+        answer = await patience.wait_for(answering(ask))
+    except BaseException:
+        patience.stop()
+        raise
+    headers = {"content-type": answer.content_type, **answer.headers}
+    return Reply(status=answer.status, headers=headers, patience=patience, pieces=answer.pieces)
+
+
+def _address(provider: ProviderPicture, outgoing: Outgoing) -> URL:
+    path = outgoing.path or provider.kind.paths[outgoing.dialect]
+    query = f"?{outgoing.query}" if outgoing.query else ""
+    try:
+        url = URL(provider.base_url + path + query, encoded=True)
         is_complete = bool(url.host and url.port)  # a wrong port is only told here
     except ValueError:
         is_complete = False

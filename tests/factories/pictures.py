@@ -33,6 +33,7 @@ def picture_provider(base_url: str = "", **fields: Any) -> ProviderPicture:
         "ca_bundle_pem": "",
         "credentials": (picture_credential(),),
     }
+    least["dialect"] = least["kind"].dialect
     return ProviderPicture(**{**least, **fields})
 
 
@@ -43,7 +44,7 @@ def picture_target(provider: ProviderPicture, **fields: Any) -> Target:
         "pk": 1,
         "provider": provider,
         "upstream_model": model,
-        "traits": provider.kind.traits(model),
+        "traits": provider.kind.traits_for(provider.dialect, model),
         "overrides": {},
         "credentials": provider.credentials,
         "weight": 1,

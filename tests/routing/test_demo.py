@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from routing.providers.demo import KIND, answer, write_script
+from routing.providers.kind import InProcessAsk
 
 TOOL = {
     "type": "function",
@@ -33,7 +34,7 @@ def ask(text: str, **more: Any) -> dict[str, Any]:
 
 
 async def body_of(request: dict[str, Any]) -> tuple[int, bytes]:
-    reply = answer(orjson.dumps(request))
+    reply = await answer(InProcessAsk(KIND.dialect, orjson.dumps(request), stream=False))
     return reply.status, b"".join([piece async for piece in reply.pieces])
 
 

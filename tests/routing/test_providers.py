@@ -14,7 +14,7 @@ def test_every_kind_is_complete(kind):
     assert KINDS[kind.name] is kind
     assert kind.dialect in set(Dialect)
     assert kind.traits("some/model").model == "some/model"
-    assert kind.calls_out == bool(kind.path)
+    assert kind.calls_out == bool(kind.paths[kind.dialect])
     assert not kind.base_url.endswith("/")
     assert isinstance(kind.read_error(500, b"no JSON", None), GatewayError)
     assert (kind.name, kind.label) in kind_choices()
@@ -44,4 +44,4 @@ def test_openrouter_takes_reasoning_in_its_own_words():
 
     assert traits.reasoning == "openrouter"
     assert traits.reasoning_replay == "details"
-    assert openrouter.KIND.path == "/chat/completions"
+    assert openrouter.KIND.paths[Dialect.OPENAI_CHAT] == "/chat/completions"

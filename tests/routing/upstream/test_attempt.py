@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from routing.providers.kind import ProviderKind
 from routing.snapshot import ProviderPicture
-from routing.upstream.attempt import Reply, choose_credential, send, write_headers
+from routing.upstream.attempt import Outgoing, Reply, choose_credential, send, write_headers
 from routing.upstream.client import Pools
 from routing.upstream.errors import (
     ConnectTimeout,
@@ -70,7 +70,9 @@ async def pools():
 async def begin(pools: Pools, provider: ProviderPicture, *, stream: bool = False) -> Reply:
     credential = provider.credentials[0] if provider.credentials else None
     target = picture_target(provider)
-    return await send(pools, target, body=BODY, stream=stream, credential=credential)
+    return await send(
+        pools, target, Outgoing(BODY, provider.dialect, stream=stream), credential=credential
+    )
 
 
 async def whole(pools: Pools, provider: ProviderPicture) -> bytes:
@@ -451,7 +453,12 @@ async def test_a_bundle_that_cannot_be_read_is_told_and_sends_nothing(pools, ups
 async def test_a_kind_that_calls_nobody_answers_in_the_same_way(pools):
     provider = picture_provider(kind="demo", credentials=())
     body = b'{"model": "demo-1", "stream": true, "messages": [{"role": "user", "content": "Hi"}]}'
-    reply = await send(pools, picture_target(provider), body=body, stream=True, credential=None)
+    reply = await send(
+        pools,
+        picture_target(provider),
+        Outgoing(body, provider.dialect, stream=True),
+        credential=None,
+    )
 
     assert reply.status == 200
     assert reply.headers["content-type"] == "text/event-stream"
@@ -464,7 +471,12 @@ async def test_a_kind_that_calls_nobody_answers_in_the_same_way(pools):
 async def test_a_refusal_of_the_demo_carries_its_headers(pools):
     provider = picture_provider(kind="demo", credentials=())
     body = b'{"messages": [{"role": "user", "content": "/error 429"}]}'
-    reply = await send(pools, picture_target(provider), body=body, stream=False, credential=None)
+    reply = await send(
+        pools,
+        picture_target(provider),
+        Outgoing(body, provider.dialect, stream=False),
+        credential=None,
+    )
 
     assert reply.status == 429
     assert reply.headers["retry-after"] == "1"
@@ -509,15 +521,15 @@ def test_a_kind_may_add_headers_of_its_own():
     kind = ProviderKind(
         name="other",
         label="Other",
-        dialect=provider.kind.dialect,
-        base_url="",
-        path="",
+        paths={provider.kind.dialect: ""},
         credential_headers=lambda secret: (("X-Api-Key", secret),),
         traits=provider.kind.traits,
         read_error=provider.kind.read_error,
         fixed_headers=(("X-Title", "llmgateway"), ("user-agent", "other")),
     )
-    headers = write_headers(replace(provider, kind=kind), picture_credential(), stream=False)
+    headers = write_headers(
+        replace(provider, kind=kind), picture_credential(), Outgoing(b"", provider.dialect)
+    )
 
     assert headers["X-Title"] == "llmgateway"
     assert headers.getall("User-Agent") == ["other"]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from routing.snapshot import ProviderPicture
-from routing.upstream.attempt import send
+from routing.upstream.attempt import Outgoing, send
 from routing.upstream.client import Pools
 from routing.upstream.errors import UpstreamTlsFailed
 from tests.factories.pictures import picture_provider, picture_target
@@ -30,8 +30,7 @@ async def ask(pools: Pools, provider: ProviderPicture) -> bytes:
     reply = await send(
         pools,
         picture_target(provider),
-        body=b"{}",
-        stream=False,
+        Outgoing(b"{}", provider.dialect),
         credential=provider.credentials[0],
     )
     try:
@@ -53,7 +52,12 @@ async def test_a_connection_is_used_again(pools, upstream):
 async def test_an_answer_that_was_left_half_read_costs_its_connection(pools, upstream):
     provider = picture_provider(upstream.url)
     upstream.answers(stream_answer(text_stream("a", "b", "c"), pause_s=0.05))
-    reply = await send(pools, picture_target(provider), body=b"{}", stream=True, credential=None)
+    reply = await send(
+        pools,
+        picture_target(provider),
+        Outgoing(b"{}", provider.dialect, stream=True),
+        credential=None,
+    )
     await reply.read()
     await reply.close()
     await ask(pools, provider)
@@ -64,7 +68,12 @@ async def test_an_answer_that_was_left_half_read_costs_its_connection(pools, ups
 async def test_an_answer_that_was_drained_does_not(pools, upstream):
     provider = picture_provider(upstream.url)
     upstream.answers(stream_answer(text_stream("a", "b", "c"), pause_s=0.02))
-    reply = await send(pools, picture_target(provider), body=b"{}", stream=True, credential=None)
+    reply = await send(
+        pools,
+        picture_target(provider),
+        Outgoing(b"{}", provider.dialect, stream=True),
+        credential=None,
+    )
     await reply.read()
     assert not reply.is_at_end
     await reply.drain()
@@ -105,7 +114,9 @@ async def test_a_pool_in_use_is_closed_when_its_last_user_ends(pools, upstream):
     old = picture_provider(upstream.url)
     upstream.answers(*[stream_answer(text_stream("a", "b"), pause_s=0.02)] * 2)
     replies = [
-        await send(pools, picture_target(old), body=b"{}", stream=True, credential=None)
+        await send(
+            pools, picture_target(old), Outgoing(b"{}", old.dialect, stream=True), credential=None
+        )
         for _ in range(2)
     ]
     pool = pools.of(old)
