@@ -31,6 +31,14 @@ class RequestTooSlow(HttpFault):
     """The body did not arrive within GATEWAY_BODY_READ_TIMEOUT_S."""
 
 
+class EncodingUnknown(HttpFault):
+    """The body is compressed in a way that the gateway does not read."""
+
+
+class BodyBroken(HttpFault):
+    """The body is not compressed in the way that its headers say."""
+
+
 class PathUnknown(HttpFault):
     """There is nothing at this address."""
 
@@ -70,6 +78,14 @@ TABLE: Mapping[type[GatewayError], Mapping[Dialect, Row]] = {
     RequestTooSlow: {
         _A: Row(408, "timeout_error"),
         _O: Row(408, "invalid_request_error", "timeout"),
+    },
+    EncodingUnknown: {
+        _A: Row(415, "invalid_request_error"),
+        _O: Row(415, "invalid_request_error", "unsupported_encoding"),
+    },
+    BodyBroken: {
+        _A: Row(400, "invalid_request_error"),
+        _O: Row(400, "invalid_request_error", "body_broken"),
     },
     PathUnknown: {
         _A: Row(404, "not_found_error"),
@@ -195,4 +211,6 @@ def error_headers(error: GatewayError) -> dict[str, str]:
         headers["retry-after"] = str(max(1, round(error.retry_after_s)))
     if isinstance(told_by(error), FINAL):
         headers["x-should-retry"] = "false"
+    if isinstance(error, EncodingUnknown):
+        headers["accept-encoding"] = "gzip, deflate"  # RFC 9110, 12.5.3
     return headers

@@ -22,6 +22,7 @@ from django.utils.functional import cached_property
 
 from conversion.dialects import Dialect
 from conversion.errors import GatewayError
+from llmgateway import bodies
 from llmgateway.answers import EventStream, error_answer
 from llmgateway.errors import InternalFault, PathUnknown, RequestTooLarge, RequestTooSlow
 from llmgateway.exchange import new_request_id
@@ -103,7 +104,10 @@ class LeanHandler(ASGIHandler):
         """The request with its body, or the answer that says why it is not read."""
         request_id = new_request_id()
         try:
+            encoding = bodies.read_encoding(header_values(scope, b"content-encoding"))
             body = await self._read_body(scope, receive)
+            if encoding and body:
+                body = await bodies.unpack(body, encoding, bytes_max=self._body_bytes_max)
         except GatewayError as error:
             return error_answer(error, dialect_of(scope), request_id=request_id)
         return HotRequest(scope, body, wire=wire, gateway_id=request_id)
@@ -178,6 +182,11 @@ class LeanHandler(ASGIHandler):
 
 
 _NO_FILE = io.BytesIO()
+
+
+def header_values(scope: Scope, wanted: bytes) -> list[str]:
+    """The values of all headers of a name, which is in lower case."""
+    return [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
 
 
 def dialect_of(scope: Scope) -> Dialect:

@@ -33,7 +33,7 @@ FORBIDDEN = {
     "bypass", "executor", "utils", "util", "helpers", "helper", "common", "base", "manager", "service",
 }  # fmt: skip
 ANTHROPIC_TYPES = {
-    "invalid_request_error": {400, 405},
+    "invalid_request_error": {400, 405, 415},
     "authentication_error": {401},
     "permission_error": {403},
     "not_found_error": {404},
