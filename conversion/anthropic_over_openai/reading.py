@@ -24,6 +24,7 @@ class Reading:
     cache_control_dropped: bool = False
     binary_chars: int = 0
     _noted: set[str] = field(default_factory=set)
+    _taken_names: set[str] = field(default_factory=set)
 
     def dropped_once(self, path: str, why: str) -> None:
         """Note something that may be there a hundred times, once."""
@@ -57,16 +58,18 @@ class Reading:
                 "tools[].name", "made shorter or legal for this target, and restored in the answer"
             )
         self.upstream_names[name] = legal
+        self._taken_names.add(legal)
         return legal
 
     def _alias(self, name: str) -> str:
         """The name's beginning and a hash of it: the same in each request, unless another tool is called just so."""
-        head = "".join(char if is_legal_name(char) else "_" for char in name)
+        chars_max = self.traits.tool_name_chars_max
+        head = "".join(char if is_legal_name(char) else "_" for char in name[:chars_max])
         salt = ""
         while True:
             mark = "_" + sha256((name + salt).encode()).hexdigest()[:NAME_HASH_CHARS]
-            alias = head[: self.traits.tool_name_chars_max - len(mark)] + mark
-            if alias not in self.upstream_names.values():
+            alias = head[: chars_max - len(mark)] + mark
+            if alias not in self._taken_names:
                 return alias
             salt += "+"
 

@@ -2,20 +2,19 @@
 
 One user turn with tool results becomes several messages, in this order: a ``tool`` message for each result, right
 after the assistant's calls, then one user message with everything else, to which images and files of the results
-are moved, because a ``tool`` message holds text only. The Messages API joins turns of one role that follow each
-other; where calls or results are spread over several, they are brought together, because chat completions want
-every result right behind the message that holds its call.
+are moved, because a ``tool`` message holds text only. conversation.py brings together what is spread over several
+turns of one role.
 """
 
 from typing import Any
 
+from conversion.anthropic_over_openai.conversation import Conversation, Message
 from conversion.anthropic_over_openai.parts import KIND_CHARS_MAX, Part, write_part
 from conversion.anthropic_over_openai.reading import Reading, need_text, write_json
 from conversion.anthropic_over_openai.thinking import Replay
 from conversion.errors import RequestInvalid
 from conversion.tool_ids import to_upstream
 
-Message = dict[str, Any]
 ATTRIBUTION = "x-anthropic-billing-header:"
 ASSISTANT_SAYS = ("content", "tool_calls", "reasoning_details", "reasoning_content")
 DIRECTIVES = frozenset({"tool_addition", "tool_removal"})
@@ -24,10 +23,10 @@ DIRECTIVES = frozenset({"tool_addition", "tool_removal"})
 
 def write_messages(body: dict[str, Any], reading: Reading) -> list[Message]:
     """All of the conversation, the system prompt first."""
-    messages: list[Message] = []
+    conversation = Conversation()
     system = _write_system(body.get("system"), "system", reading)
     if system is not None:
-        messages.append(system)
+        conversation.add(system)
     turns = body["messages"]
     last_user = _last_user(turns)
     for number, turn in enumerate(turns):
@@ -36,17 +35,18 @@ def write_messages(body: dict[str, Any], reading: Reading) -> list[Message]:
             raise RequestInvalid("Input should be a valid dictionary", path=path)
         role = turn.get("role")
         if role == "user":
-            _write_user(turn, path, reading, messages)
+            _write_user(turn, path, reading, conversation)
         elif role == "assistant":
-            _write_assistant(turn, path, reading, messages)
+            _write_assistant(turn, path, reading, conversation)
         elif role == "system":
             message = _write_system_turn(turn, path, reading, is_answered=number < last_user)
             if message is not None:
-                messages.append(message)
+                conversation.add(message)
         else:
             raise RequestInvalid(
                 "Input should be 'user', 'assistant' or 'system'", path=f"{path}.role"
             )
+    messages = conversation.all()
     if len(messages) == (system is not None):
         raise RequestInvalid("at least one message is required", path="messages")
     return messages
@@ -122,11 +122,11 @@ def _write_system_turn(
     return _write_system(content, f"{path}.content", reading)
 
 
-def _write_user(turn: Message, path: str, reading: Reading, messages: list[Message]) -> None:
+def _write_user(turn: Message, path: str, reading: Reading, conversation: Conversation) -> None:
     content = turn.get("content")
     if isinstance(content, str):
         if content:  # trap 31: some upstreams refuse an empty text
-            messages.append({"role": "user", "content": content})
+            conversation.add({"role": "user", "content": content})
         return
     parts: list[Part] = []
     moved: list[Part] = []
@@ -138,23 +138,12 @@ def _write_user(turn: Message, path: str, reading: Reading, messages: list[Messa
         else:
             parts.extend(write_part(block, where, reading))
     if results:
-        place = _place_of_results(messages)
-        messages[place:place] = results
+        conversation.add_results(results)
     parts = [*moved, *parts]
     if len(parts) == 1 and parts[0].keys() == {"type", "text"}:
-        messages.append({"role": "user", "content": parts[0]["text"]})
+        conversation.add({"role": "user", "content": parts[0]["text"]})
     elif parts:
-        messages.append({"role": "user", "content": parts})
-
-
-def _place_of_results(messages: list[Message]) -> int:
-    """Where the next results go: right behind the latest calls and the results that are there already."""
-    place = len(messages)
-    while place and messages[place - 1]["role"] in {"user", "system"}:
-        place -= 1
-    if place and (messages[place - 1]["role"] == "tool" or "tool_calls" in messages[place - 1]):
-        return place
-    return len(messages)  # results of no calls: for the upstream to refuse, in its words
+        conversation.add({"role": "user", "content": parts})
 
 
 def _write_result(block: dict[str, Any], path: str, reading: Reading, moved: list[Part]) -> Message:
@@ -191,7 +180,9 @@ def _write_result(block: dict[str, Any], path: str, reading: Reading, moved: lis
     return {"role": "tool", "tool_call_id": tool_id, "content": [part] if text else text}
 
 
-def _write_assistant(turn: Message, path: str, reading: Reading, messages: list[Message]) -> None:
+def _write_assistant(
+    turn: Message, path: str, reading: Reading, conversation: Conversation
+) -> None:
     texts: list[dict[str, Any]] = []
     calls: list[dict[str, Any]] = []
     replay = Replay(reading)
@@ -226,36 +217,8 @@ def _write_assistant(turn: Message, path: str, reading: Reading, messages: list[
     if calls:
         message["tool_calls"] = calls
     replay.write(message)
-    _add_assistant(message, messages)
-
-
-def _add_assistant(message: Message, messages: list[Message]) -> None:
-    if not any(message.get(name) for name in ASSISTANT_SAYS):
-        return
-    if messages and "tool_calls" in messages[-1]:
-        _join(messages[-1], message)
-    else:
-        messages.append(message)
-
-
-def _join(earlier: Message, later: Message) -> None:
-    """Make one message of two assistant turns, so that no turn stands between calls and their results."""
-    for name in ("tool_calls", "reasoning_details"):
-        if name in later:
-            earlier[name] = earlier.get(name, []) + later[name]
-    if "reasoning_content" in later:
-        earlier["reasoning_content"] = (
-            earlier.get("reasoning_content", "") + later["reasoning_content"]
-        )
-    contents = [message["content"] for message in (earlier, later) if message["content"]]
-    if all(isinstance(content, str) for content in contents):
-        earlier["content"] = "".join(contents) or None
-        return
-    earlier["content"] = [
-        part
-        for content in contents
-        for part in ([{"type": "text", "text": content}] if isinstance(content, str) else content)
-    ]
+    if any(message.get(name) for name in ASSISTANT_SAYS):
+        conversation.add_assistant(message)
 
 
 def _write_call(
