@@ -1,0 +1,1 @@
+"""OpenAI chat clients in front of an upstream that speaks Anthropic's Messages."""

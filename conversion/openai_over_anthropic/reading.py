@@ -1,0 +1,81 @@
+"""What the parts of a request's conversion share: the target's traits, the notes, the tools' names and ids."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from conversion.anthropic_over_openai.reading import as_object
+from conversion.report import Report
+from conversion.tool_ids import to_client
+from conversion.tool_names import ToolNames
+from conversion.traits import MessagesTraits
+
+TOOL_NAME_CHARS_MAX = 64
+"""Anthropic's page on tool use, read August 2026: ``^[a-zA-Z0-9_-]{1,64}$``."""
+
+Block = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Reading:
+    """One request on its way. ``binary_chars`` counts base64, which is no text to estimate tokens from.
+
+    ``is_open_loop`` is found out with the turns: the last of them brings results of calls that were made without a thought
+    before them, or goes on with the assistant's own words. A model with a budget for thoughts refuses both.
+    """
+
+    traits: MessagesTraits
+    report: Report
+    names: ToolNames = field(default_factory=lambda: ToolNames(TOOL_NAME_CHARS_MAX))
+    binary_chars: int = 0
+    is_open_loop: bool = False
+    _tool_ids: set[str] = field(default_factory=set)
+    _noted: set[str] = field(default_factory=set)
+
+    def dropped_once(self, path: str, why: str) -> None:
+        """Note something that may be there a hundred times, once."""
+        if path not in self._noted:
+            self._noted.add(path)
+            self.report.dropped(path, why)
+
+    def mapped_once(self, path: str, why: str) -> None:
+        """As ``dropped_once``, for what crossed in another form."""
+        if path not in self._noted:
+            self._noted.add(path)
+            self.report.mapped(path, why)
+
+    def tool_name(self, name: str) -> str:
+        """The name the upstream is told: the client's, or a legal one made from it that can be traced back."""
+        legal = self.names.to_upstream(name)
+        if legal != name:
+            self.mapped_once(
+                "tools[].name", "made shorter or legal for this target, and restored in the answer"
+            )
+        return legal
+
+    def tool_id(self, client_id: str) -> str:
+        """A legal id for one call, unique in the request.
+
+        Anthropic refuses an id that was used before, while servers exist that count from ``call_0`` in each answer.
+        """
+        legal = to_client(client_id)
+        number = 1
+        while legal in self._tool_ids:
+            number += 1
+            legal = f"{to_client(client_id)}_{number}"
+        self._tool_ids.add(legal)
+        return legal
+
+    def with_cache_mark(self, block: Block, holder: dict[str, Any], path: str) -> Block:
+        """The block with the holder's cache mark, if it has one."""
+        mark = as_object(holder.get("cache_control"), f"{path}.cache_control".lstrip("."))
+        if mark:
+            block["cache_control"] = mark
+        return block
+
+    def text_block(self, text: str, holder: dict[str, Any], path: str) -> list[Block]:
+        """The text as a block; none for white space alone, which Anthropic refuses as content."""
+        if text.strip():
+            return [self.with_cache_mark({"type": "text", "text": text}, holder, path)]
+        if text:
+            self.dropped_once("messages[].content", "a text of white space only is not taken")
+        return []

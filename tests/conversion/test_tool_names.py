@@ -1,0 +1,28 @@
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conversion.tool_names import ToolNames
+
+LEGAL = re.compile(r"[a-zA-Z0-9_-]{1,64}", re.ASCII)
+
+
+def test_legal_names_stay():
+    names = ToolNames(64)
+    assert names.to_upstream("get_weather-2") == "get_weather-2"
+    assert names.client_names == {}
+
+
+def test_the_same_name_becomes_the_same_in_each_request():
+    assert ToolNames(64).to_upstream("my.tool") == ToolNames(64).to_upstream("my.tool")
+
+
+@given(st.lists(st.text(max_size=80), unique=True))
+def test_every_name_is_legal_and_leads_back(given_names):
+    names = ToolNames(64)
+    told = [names.to_upstream(name) for name in given_names]
+    assert all(LEGAL.fullmatch(name) for name in told)
+    assert len(set(told)) == len(told)
+    assert [names.client_names.get(name, name) for name in told] == given_names
+    assert [names.to_upstream(name) for name in given_names] == told
