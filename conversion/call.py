@@ -10,6 +10,10 @@ from conversion.errors import RequestInvalid
 
 CONTEXT_SUFFIX = "[1m]"
 """Claude Code marks a model with a long context window so; the mark is no part of the name."""
+MODEL_CHARS_MAX = 256
+MESSAGES_MAX = 100_000
+"""Anthropic's own limit (anthropic 2.11.0, ``types/message_create_params.py``)."""
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -33,15 +37,9 @@ def read_call(dialect: Dialect, raw: bytes) -> Call:
     Raises:
         RequestInvalid: not JSON, or a field that routing needs is missing or of the wrong type.
     """
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise RequestInvalid(f"the request body is not valid JSON: {error}") from error
-    if not isinstance(body, dict):
-        raise RequestInvalid("the request body must be a JSON object")
-    alias = body.get("model")
-    if not isinstance(alias, str) or not alias.strip():
-        raise RequestInvalid("Field required: the name of a model, as a string", path="model")
+    raw = raw.removeprefix(BYTE_ORDER_MARK)
+    body = _read_object(raw)
+    alias = _read_alias(body)
     stream = body.get("stream")
     if stream is not None and not isinstance(stream, bool):
         raise RequestInvalid("Input should be a valid boolean", path="stream")
@@ -50,10 +48,35 @@ def read_call(dialect: Dialect, raw: bytes) -> Call:
         dialect=dialect,
         raw=raw,
         body=body,
-        alias=alias.strip().removesuffix(CONTEXT_SUFFIX),
+        alias=alias,
         stream=bool(stream),
         max_output_tokens=_read_max_tokens(dialect, body),
     )
+
+
+def _read_object(raw: bytes) -> dict[str, Any]:
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        why = "it is not in UTF-8" if "not valid UTF-8" in error.msg else str(error)
+        raise RequestInvalid(f"the request body is not valid JSON: {why}") from error
+    if not isinstance(body, dict):
+        raise RequestInvalid("the request body must be a JSON object")
+    return body
+
+
+def _read_alias(body: dict[str, Any]) -> str:
+    name = body.get("model")
+    if not isinstance(name, str) or not name.strip():
+        raise RequestInvalid("Field required: the name of a model, as a string", path="model")
+    if len(name) > MODEL_CHARS_MAX:
+        raise RequestInvalid(
+            f"String should have at most {MODEL_CHARS_MAX} characters", path="model"
+        )
+    alias = name.strip()
+    if not alias.isprintable():
+        raise RequestInvalid("String should have printable characters only", path="model")
+    return alias.removesuffix(CONTEXT_SUFFIX)
 
 
 def _check_content(dialect: Dialect, body: dict[str, Any]) -> None:
@@ -66,6 +89,8 @@ def _check_content(dialect: Dialect, body: dict[str, Any]) -> None:
             raise RequestInvalid("Field required: a text, or a list of texts", path="input")
     elif not isinstance(body.get("messages"), list):
         raise RequestInvalid("Field required: a list of messages", path="messages")
+    elif dialect is Dialect.ANTHROPIC_MESSAGES and len(body["messages"]) > MESSAGES_MAX:
+        raise RequestInvalid(f"List should have at most {MESSAGES_MAX} items", path="messages")
 
 
 def _read_max_tokens(dialect: Dialect, body: dict[str, Any]) -> int | None:

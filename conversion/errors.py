@@ -24,6 +24,8 @@ Errors of the network itself (refused, reset, timeouts) are the branch in ``rout
 
 from typing import ClassVar
 
+MESSAGE_CHARS_MAX = 1000
+
 
 class GatewayError(Exception):
     """Something the gateway can explain to the client. The message never holds a secret."""
@@ -42,10 +44,13 @@ class ConversionError(GatewayError):
 
 
 class RequestInvalid(ConversionError):
-    """The client's body breaks the client's own dialect; ``path`` names the field where there is one."""
+    """The client's body breaks the client's own dialect; ``path`` names the field where there is one.
+
+    The message may repeat the client's own words, so it is cut to a length that can be read.
+    """
 
     def __init__(self, message: str, *, path: str = "") -> None:
-        super().__init__(f"{path}: {message}" if path else message)
+        super().__init__((f"{path}: {message}" if path else message)[:MESSAGE_CHARS_MAX])
         self.path = path
 
 

@@ -12,7 +12,7 @@ import orjson
 
 from conversion.call import Call
 from conversion.dialects import Dialect
-from conversion.errors import GatewayError, UpstreamInvalid, UpstreamStreamCut
+from conversion.errors import GatewayError, RequestInvalid, UpstreamInvalid, UpstreamStreamCut
 from conversion.report import Report
 from conversion.sse import END_MARK, Cutter, Frames, is_whole, split_frames
 from conversion.usage import FinishReason, Usage
@@ -205,4 +205,7 @@ def _write_anew(
             **(options if isinstance(options, dict) else {}),
             "include_usage": True,
         }
-    return orjson.dumps({**body, **parameters})
+    try:
+        return orjson.dumps({**body, **parameters})
+    except orjson.JSONEncodeError as error:  # orjson reads 1024 levels and writes 254
+        raise RequestInvalid("the request body is nested too deeply to be sent on") from error

@@ -4,6 +4,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 NoteKind = Literal["mapped", "dropped"]
+NOTES_MAX = 200
+NOTE_CHARS_MAX = 200
+"""Fields may have names of any length, and there may be any number of them: the client chose them."""
+THE_REST = "..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,17 +21,23 @@ class Note:
 
 @dataclass(slots=True)
 class Report:
-    """The notes of one attempt, in the order in which they came up."""
+    """The notes of one attempt, in the order in which they came up; beyond ``NOTES_MAX``, one that says so."""
 
     notes: list[Note] = field(default_factory=list)
 
     def mapped(self, path: str, why: str) -> None:
         """Note a field that crossed with another meaning or a narrower value."""
-        self.notes.append(Note("mapped", path, why))
+        self._add("mapped", path, why)
 
     def dropped(self, path: str, why: str) -> None:
         """Note a field that did not cross at all."""
-        self.notes.append(Note("dropped", path, why))
+        self._add("dropped", path, why)
+
+    def _add(self, kind: NoteKind, path: str, why: str) -> None:
+        if len(self.notes) < NOTES_MAX:
+            self.notes.append(Note(kind, path[:NOTE_CHARS_MAX], why[:NOTE_CHARS_MAX]))
+        elif len(self.notes) == NOTES_MAX:
+            self.notes.append(Note(kind, THE_REST, "there are more such notes than are kept"))
 
     @property
     def dropped_paths(self) -> list[str]:

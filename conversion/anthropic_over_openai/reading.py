@@ -120,4 +120,7 @@ def write_json(value: Any, path: str) -> bytes:
     try:
         return orjson.dumps(value)
     except orjson.JSONEncodeError as error:
-        raise RequestInvalid("nested too deeply to be sent on", path=path) from error
+        message = "nested too deeply to be sent on"
+        if not path:
+            message = f"the request body is {message}"
+        raise RequestInvalid(message, path=path) from error

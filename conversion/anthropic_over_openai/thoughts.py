@@ -38,7 +38,8 @@ def is_shown(detail: Detail) -> bool:
 
 def shown_text(detail: Detail) -> str:
     """The text of an entry for the client's eyes."""
-    text = detail.get(_SHOWN.get(str(detail.get("type")), ""))
+    kind = detail.get("type")
+    text = detail.get(_SHOWN.get(kind, "")) if isinstance(kind, str) else None
     return text if isinstance(text, str) else ""
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conversion.report import Note, Report
+from conversion.report import NOTES_MAX, Note, Report
 
 
 def test_what_was_left_out_is_listed_once_without_positions():
@@ -45,3 +45,21 @@ def test_positions_in_lists_are_folded(path, folded):
     report.dropped(path, "why")
 
     assert report.dropped_paths == [folded]
+
+
+def test_a_thousand_notes_are_two_hundred_and_one_that_says_there_were_more():
+    report = Report()
+    for number in range(1000):
+        report.dropped(f"metadata.{number}", "why")
+
+    assert len(report.notes) == NOTES_MAX + 1
+    assert report.notes[NOTES_MAX - 1].path == f"metadata.{NOTES_MAX - 1}"
+    assert report.notes[-1].path == report.dropped_paths[-1] == "..."
+
+
+def test_a_clients_endless_names_are_cut():
+    report = Report()
+    report.mapped("x" * 100_000, "y" * 100_000)
+
+    [note] = report.notes
+    assert (len(note.path), len(note.why)) == (200, 200)

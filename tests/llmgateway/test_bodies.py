@@ -10,7 +10,7 @@ import tracemalloc
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmgateway import bodies
@@ -43,6 +43,7 @@ async def test_a_body_comes_out_as_it_went_in(name, data):
 
 
 @given(st.binary(max_size=300), st.sampled_from(sorted(PACKERS)), st.integers(1, 5))
+@settings(deadline=None)
 def test_any_body_comes_out_whatever_the_size_of_a_step(data, name, step_bytes):
     packer, encoding = PACKERS[name]
     with pytest.MonkeyPatch.context() as patch:
@@ -113,6 +114,7 @@ async def test_what_is_not_compressed_so_is_broken(body, encoding):
 
 
 @given(st.binary(max_size=100), st.sampled_from([GZIP, DEFLATE]))
+@settings(deadline=None)
 def test_any_bytes_are_unpacked_or_broken(body, encoding):
     with contextlib.suppress(BodyBroken):
         b"".join(bodies.unpack_steps(body, encoding))
