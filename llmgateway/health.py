@@ -39,6 +39,8 @@ async def readiness(runtime: Runtime) -> Readiness:
     if held is not None:
         report["snapshot"] = held.number
         report["warnings"] = [*held.warnings, *([snapshot.failure()] if snapshot.failure() else [])]
+    # A kind that is still loading makes nothing unready: its requests wait for it, within their own timeouts.
+    report.update({name: state.value for name, state in runtime.preparations.items()})
     report["usage_records_waiting"] = runtime.ledger.waiting
     return Readiness(200 if is_ready else 503, orjson.dumps(report))
 

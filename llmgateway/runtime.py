@@ -10,6 +10,7 @@ import gc
 import logging
 import random
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +21,7 @@ from accounting import snapshot as keys_snapshot
 from accounting.ledger import Ledger, replay
 from llmgateway.tasks import spawn
 from routing import snapshot as routing_snapshot
+from routing.providers import litellm_sdk
 from routing.upstream.client import Pools
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,14 @@ class State(StrEnum):
     STOPPING = "stopping"
 
 
+class Preparation(StrEnum):
+    """How far a provider kind is that has something to load before it can answer."""
+
+    WARMING = "warming"
+    READY = "ready"
+    FAILED = "could not be loaded; the log has the reason"
+
+
 class Runtime:
     """One for each event loop that serves."""
 
@@ -46,6 +56,7 @@ class Runtime:
         self.ping_after_s = ping_after_s
         self.state = State.NEW
         self.watch_failure = ""
+        self.preparations: dict[str, Preparation] = {}
         self._journal_dir = journal_dir
         self._starting = asyncio.Lock()
         self._watch: asyncio.Task[None] | None = None
@@ -76,6 +87,7 @@ class Runtime:
         await loop.run_in_executor(self._thread, close_connection)
         self._thread.shutdown(wait=False)
         await self.pools.close()
+        await litellm_sdk.let_go()
 
     async def refresh(self) -> None:
         """Put the newest configuration in force, if it has changed."""
@@ -85,6 +97,26 @@ class Runtime:
             held = routing_snapshot.in_force()
             if held is not None:
                 await self.pools.retire_except(list(held.providers.values()))
+                self._prepare_kinds(held)
+
+    def _prepare_kinds(self, held: routing_snapshot.Snapshot) -> None:
+        """Load, beside the requests, what the kinds of the providers that are switched on need, each kind once."""
+        for kind in {
+            picture.kind.name: picture.kind for picture in held.providers.values()
+        }.values():
+            if kind.prepare is not None and kind.name not in self.preparations:
+                self.preparations[kind.name] = Preparation.WARMING
+                spawn(self._prepare(kind.name, kind.prepare), name=f"prepare {kind.name}")
+
+    async def _prepare(self, name: str, prepare: Callable[[], None]) -> None:
+        try:
+            await asyncio.to_thread(prepare)
+        except Exception:
+            # Whatever it is, requests to other kinds go on; those to this one fail with it.
+            log.exception("a provider kind cannot be loaded", extra={"kind": name})
+            self.preparations[name] = Preparation.FAILED
+        else:
+            self.preparations[name] = Preparation.READY
 
     async def _watch_forever(self) -> None:
         loop = asyncio.get_running_loop()

@@ -21,6 +21,13 @@ from llmgateway.environment import (
     random_words,
 )
 
+# LiteLLM takes orders from the environment while it is imported, and by default fetches price lists and the like from
+# the network then, and reads a ``.env`` file it finds on the way up. It is imported late, if at all, and must do
+# neither; an operator who wants it to says so in the environment.
+env.ENVIRON.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+env.ENVIRON.setdefault("LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS", "True")
+env.ENVIRON.setdefault("LITELLM_MODE", "PRODUCTION")
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # Everything the program writes lies here: SQLite, journal, generated secrets, collected static files.

@@ -1,0 +1,289 @@
+"""LiteLLM's package, called in the process: whatever provider it knows, without a server in between.
+
+A deployment's model is LiteLLM's name of it, such as ``openai/gpt-4o`` or ``gemini/gemini-2.5-pro``. A provider's
+base URL, where it has one, is LiteLLM's ``api_base``. A credential is the API key; one that is a JSON object holds
+LiteLLM's own arguments by name instead (``{"aws_access_key_id": …, "aws_secret_access_key": …, "aws_region_name":
+…}``). Without a credential LiteLLM looks into the environment, as it always does.
+
+Theory of operation. Importing the package takes seconds of CPU, so it happens in a thread, once a provider of this
+kind is switched on; a request that comes sooner waits for it. A client's body gets this far almost as it was sent,
+and LiteLLM takes orders from the same keyword arguments (where to send, with which key, whom to tell): parameters
+of a conversation are passed by name, and everything else as ``extra_body``, which only ever becomes a part of the
+body that the provider gets. How LiteLLM's exceptions read is in ``litellm_errors``.
+
+Facts: read and tried with LiteLLM 1.106.2, November 2026.
+"""
+
+import importlib
+import logging
+import threading
+import warnings
+from asyncio import get_running_loop
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import orjson
+
+from conversion.anthropic_over_openai.errors import read_error
+from conversion.dialects import Dialect
+from conversion.errors import UpstreamStreamCut, UpstreamUnauthorized
+from conversion.traits import ChatTraits
+from routing.providers.kind import Headers, InProcessAnswer, InProcessAsk, ProviderKind
+from routing.providers.litellm_errors import read_exception
+
+COST_HEADER = "x-litellm-response-cost"
+LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
+WARNINGS = ("Pydantic serializer warnings", "Item '.*' on TypedDict class '.*' is using")
+
+# Parameters of a conversation or of embeddings that LiteLLM translates for each provider.
+BY_NAME = frozenset(
+    """
+    model messages input dimensions encoding_format
+    functions function_call temperature top_p top_k n stream stream_options stop max_tokens max_completion_tokens
+    modalities prediction audio presence_penalty frequency_penalty logit_bias user response_format seed tools
+    tool_choice logprobs top_logprobs parallel_tool_calls reasoning_effort verbosity thinking web_search_options
+    service_tier safety_identifier prompt_cache_key prompt_cache_retention store
+    """.split()  # noqa: SIM905  (a list of forty words reads better so)
+)
+# LiteLLM keeps it for its own logs and sends it to nobody.
+KEPT_BACK = frozenset({"metadata"})
+
+_loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="litellm")
+_loading = threading.Lock()
+
+
+class _Held:
+    litellm: Any = None
+
+
+def prepare() -> None:
+    """Import LiteLLM, and switch off what it does beyond calling providers. Blocks for seconds; safe to repeat."""
+    with _loading:
+        if _Held.litellm is not None:
+            return
+        litellm: Any = importlib.import_module("litellm")
+        for name in LOGGERS:
+            # Its own lines may quote a body; what went wrong is told by the exception.
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        # Its types do not fit what it puts into them: the warnings help nobody here, and quote bodies.
+        for message in WARNINGS:
+            warnings.filterwarnings("ignore", message, UserWarning)
+        litellm.suppress_debug_info = True  # else it prints advice to stdout
+        litellm.turn_off_message_logging = True
+        litellm.disable_streaming_logging = True
+        litellm.drop_params = False
+        litellm.num_retries = 0
+        litellm.callbacks = []
+        # Tokenizers may come from the network, and tokens that nobody reported are estimated by the gateway.
+        litellm.disable_hf_tokenizer_download = True
+        litellm.disable_token_counter = True
+        _Held.litellm = litellm
+
+
+def is_prepared() -> bool:
+    """Whether a request would find LiteLLM loaded."""
+    return _Held.litellm is not None
+
+
+async def let_go() -> None:
+    """Close the connections that LiteLLM keeps open, and end its background task; for the end of an event loop."""
+    litellm = _Held.litellm
+    if litellm is None:
+        return
+    worker = importlib.import_module("litellm.litellm_core_utils.logging_worker")
+    await worker.GLOBAL_LOGGING_WORKER.stop()
+    await litellm.close_litellm_async_clients()
+    litellm.in_memory_llm_clients_cache.flush_cache()
+
+
+async def answer(ask: InProcessAsk) -> InProcessAnswer:
+    """LiteLLM's answer to an OpenAI chat request, or to one for embeddings.
+
+    Raises:
+        GatewayError: LiteLLM raised something; read by ``litellm_errors``.
+    """
+    if _Held.litellm is None:
+        await get_running_loop().run_in_executor(_loader, prepare)
+    litellm = _Held.litellm
+    own = own_arguments(ask)
+    arguments = {**client_arguments(ask.body), **own}
+    secrets = [value for value in own.values() if isinstance(value, str) and value != ask.base_url]
+    try:
+        if ask.dialect is Dialect.OPENAI_EMBEDDINGS:
+            response = await litellm.aembedding(**arguments)
+        else:
+            response = await litellm.acompletion(**arguments)
+    except Exception as error:
+        raise read_exception(error, secrets) from error
+    if ask.stream:
+        return InProcessAnswer(200, "text/event-stream", Pieces(response, secrets))
+    body = orjson.dumps(whole_answer(response))
+    return InProcessAnswer(
+        200, "application/json", _once(body), cost_headers(response, litellm.model_cost)
+    )
+
+
+def client_arguments(body: bytes) -> dict[str, Any]:
+    """A request as LiteLLM's keyword arguments; what LiteLLM does not know by name can only reach the provider's body."""
+    request: dict[str, Any] = orjson.loads(body)
+    named = {name: value for name, value in request.items() if name in BY_NAME}
+    rest = {
+        name: value
+        for name, value in request.items()
+        if name not in BY_NAME and name not in KEPT_BACK
+    }
+    return {**named, "extra_body": rest} if rest else named
+
+
+def own_arguments(ask: InProcessAsk) -> dict[str, Any]:
+    """What the gateway itself tells LiteLLM: credential, address, patience, and that it need not try again.
+
+    Raises:
+        UpstreamUnauthorized: the credential begins like a JSON object and is none.
+    """
+    arguments: dict[str, Any] = {"api_key": ask.secret or None}
+    if ask.secret.startswith("{"):
+        try:
+            arguments = dict(orjson.loads(ask.secret))
+        except orjson.JSONDecodeError:
+            raise UpstreamUnauthorized(
+                "The credential begins like a JSON object of LiteLLM's arguments, and is none."
+            ) from None
+    if ask.base_url:
+        arguments["api_base"] = ask.base_url
+    if ask.dialect is Dialect.OPENAI_CHAT:
+        # Looking for tools that LiteLLM would call by itself needs a package that it does not install: without
+        # this, each request with tools fails with "No module named 'mcp'".
+        arguments["_skip_mcp_handler"] = True
+    return {**arguments, "timeout": ask.total_s, "max_retries": 0, "num_retries": 0}
+
+
+def whole_answer(response: Any) -> dict[str, Any]:
+    """A whole answer as JSON. Usage that nobody reported is left out: LiteLLM fills in zeros."""
+    whole: dict[str, Any] = response.model_dump(exclude_none=True, warnings=False)
+    for choice in whole.get("choices", ()):
+        _tidy(choice)
+        message = choice.get("message", {})
+        _tidy(message)
+        message.setdefault("content", None)
+    usage = whole.get("usage", {})
+    if not (usage.get("prompt_tokens") or usage.get("completion_tokens")):
+        whole.pop("usage", None)
+    return whole
+
+
+def chunk_of_stream(chunk: Any) -> dict[str, Any]:
+    """One chunk as JSON, in the shape that OpenAI gives it."""
+    data: dict[str, Any] = chunk.model_dump(exclude_none=True)
+    choices = data.setdefault("choices", [])
+    for choice in choices:
+        _tidy(choice)
+        _tidy(choice.get("delta", {}))
+        choice.setdefault("finish_reason", None)
+    if "usage" in data and not any(c.get("delta") or c["finish_reason"] for c in choices):
+        data["choices"] = []
+    return data
+
+
+def _tidy(part: dict[str, Any]) -> None:
+    """Bring out what LiteLLM hides in a field of its own, as far as another dialect needs it."""
+    hidden = part.pop("provider_specific_fields", None) or {}
+    details = hidden.get("reasoning_details")
+    if details:
+        part.setdefault("reasoning_details", details)
+
+
+def cost_headers(response: Any, cost_map: Mapping[str, Any]) -> dict[str, str]:
+    """What the call cost by LiteLLM's own price list; nothing for a model outside it, which it would call free."""
+    hidden = getattr(response, "_hidden_params", None) or {}
+    cost = hidden.get("response_cost")
+    model = str(hidden.get("litellm_model_name") or "")
+    is_known = model in cost_map or model.partition("/")[2] in cost_map
+    if not (isinstance(cost, float) and cost > 0 and is_known):
+        return {}
+    return {COST_HEADER: f"{cost:.12f}"}
+
+
+class Pieces(AsyncIterator[bytes]):
+    """The events of a stream. ``aclose`` hangs up on the provider, also when nothing was read yet."""
+
+    def __init__(self, stream: Any, secrets: list[str]) -> None:
+        self._stream = stream
+        self._secrets = secrets
+        self._is_ended = False
+
+    async def __anext__(self) -> bytes:
+        while not self._is_ended:
+            try:
+                chunk = await anext(self._stream, None)
+            except Exception as error:
+                raise read_exception(error, self._secrets) from error
+            if chunk is None:
+                self._is_ended = True
+                return b"data: [DONE]\n\n"
+            data = chunk_of_stream(chunk)
+            self._check_end(data)
+            self._check_usage(data)
+            if data["choices"] or "usage" in data:
+                return b"data: " + orjson.dumps(data) + b"\n\n"
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """End the provider's answer, wherever it is."""
+        self._is_ended = True
+        await self._stream.aclose()
+
+    def _check_end(self, data: dict[str, Any]) -> None:
+        """LiteLLM ends a stream that broke off with a "stop" of its own making."""
+        stream = self._stream
+        if any(choice["finish_reason"] for choice in data["choices"]) and not (
+            stream.received_finish_reason or stream.intermittent_finish_reason
+        ):
+            raise UpstreamStreamCut("the provider's stream ended before it said that it was done")
+
+    def _check_usage(self, data: dict[str, Any]) -> None:
+        """Leave out figures that no chunk of the provider's held: LiteLLM makes zeros of them."""
+        if "usage" not in data:
+            return
+        reported = [usage for chunk in self._stream.chunks if (usage := getattr(chunk, "usage", 0))]
+        if not reported:
+            del data["usage"]
+        elif not any(getattr(usage, "completion_tokens_details", None) for usage in reported):
+            data["usage"].pop("completion_tokens_details", None)
+
+
+async def _once(body: bytes) -> AsyncGenerator[bytes, None]:
+    yield body
+
+
+def _no_headers(_secret: str) -> Headers:
+    return ()
+
+
+def traits(model: str) -> ChatTraits:
+    """What LiteLLM takes: it says it in each provider's own way, and caching marks only where Claude answers."""
+    is_claude = "claude" in model or "anthropic" in model
+    return ChatTraits(
+        model=model,
+        reasoning="effort",
+        reasoning_replay="content",
+        cache_control=is_claude,
+        top_k=is_claude,
+        pdf_files=True,
+        user_field="user",
+    )
+
+
+KIND = ProviderKind(
+    name="litellm_sdk",
+    label="LiteLLM SDK (in the process)",
+    paths={Dialect.OPENAI_CHAT: "", Dialect.OPENAI_EMBEDDINGS: ""},
+    credential_headers=_no_headers,
+    traits=traits,
+    read_error=read_error,
+    cost_header=COST_HEADER,
+    needs_credential=False,
+    answer_in_process=answer,
+    prepare=prepare,
+)
