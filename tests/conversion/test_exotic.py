@@ -287,15 +287,19 @@ def test_nesting_that_cannot_be_read_is_refused_and_says_so(client, upstream, de
                 convert(raw, client, upstream, CLAUDE)
 
 
-def test_deep_nesting_is_passed_on_as_it_came_where_the_bytes_are_and_refused_where_they_are_not():
+@pytest.mark.parametrize("dialect", list(BODIES))
+def test_deep_nesting_is_passed_on_as_it_came_or_refused_and_never_changed(dialect):
     raw = b'{"model":"m","max_tokens":9,"messages":[],"x":' + nested(900) + b"}"
 
-    for dialect in BODIES:
-        passed = convert(raw, dialect, dialect, CLAUDE)
-        assert passed.request.startswith(b'{"model":"anthropic/claude-model","max_tokens":9,')
-        assert passed.request.endswith(nested(900) + b"}")
-        with pytest.raises(RequestInvalid, match="nested too deeply to be sent on"):
-            convert(raw, dialect, dialect, LEAST)  # its parameters are merged in
+    passed = convert(raw, dialect, dialect, CLAUDE)
+    assert passed.request.startswith(b'{"model":"anthropic/claude-model","max_tokens":9,')
+    assert passed.request.endswith(nested(900) + b"}")
+    try:
+        merged = convert(raw, dialect, dialect, LEAST)  # parameters of its own are merged in
+    except RequestInvalid as error:
+        assert "nested too deeply" in error.message  # noqa: PT017  (either is right)
+    else:
+        assert nested(900) in merged.request
 
 
 @pytest.mark.parametrize("depth", [240, 300])
