@@ -4,8 +4,9 @@ from conversion.anthropic_over_openai.converter import AnthropicOverOpenAI
 from conversion.call import Call
 from conversion.dialects import Converter, Dialect
 from conversion.errors import RequestInexpressible
+from conversion.openai_over_anthropic.converter import OpenAIOverAnthropic
 from conversion.passthrough import Passthrough
-from conversion.traits import ChatTraits, Traits
+from conversion.traits import ChatTraits, MessagesTraits, Traits
 
 
 def make_converter(
@@ -30,6 +31,10 @@ def make_converter(
     match call.dialect, traits:
         case Dialect.ANTHROPIC_MESSAGES, ChatTraits():
             return AnthropicOverOpenAI(call, traits, message_id=f"msg_{answer_id}")
+        case Dialect.OPENAI_CHAT, MessagesTraits() if (
+            upstream_dialect is Dialect.ANTHROPIC_MESSAGES
+        ):
+            return OpenAIOverAnthropic(call, traits, answer_id=answer_id, created_s=created_s)
     raise RequestInexpressible(
         f"requests in the dialect {call.dialect} cannot be sent to an upstream that speaks {upstream_dialect}"
     )

@@ -5,9 +5,10 @@ from conversion.anthropic_over_openai.converter import AnthropicOverOpenAI
 from conversion.call import read_call
 from conversion.dialects import Dialect
 from conversion.errors import RequestInexpressible
+from conversion.openai_over_anthropic.converter import OpenAIOverAnthropic
 from conversion.pairs import make_converter
 from conversion.passthrough import Passthrough
-from conversion.traits import ChatTraits
+from conversion.traits import ChatTraits, MessagesTraits
 
 BODY = {
     "model": "alias",
@@ -26,6 +27,13 @@ def make(client: Dialect, upstream: Dialect, **traits):
 
 def test_messages_clients_speak_to_chat_upstreams():
     assert isinstance(make(Dialect.ANTHROPIC_MESSAGES, Dialect.OPENAI_CHAT), AnthropicOverOpenAI)
+
+
+def test_chat_clients_speak_to_messages_upstreams():
+    call = read_call(Dialect.OPENAI_CHAT, orjson.dumps(BODY))
+    traits = MessagesTraits(model="claude-model")
+    converter = make_converter(call, Dialect.ANTHROPIC_MESSAGES, traits, answer_id="1", created_s=1)
+    assert isinstance(converter, OpenAIOverAnthropic)
 
 
 @pytest.mark.parametrize("dialect", [Dialect.ANTHROPIC_MESSAGES, Dialect.OPENAI_CHAT])
