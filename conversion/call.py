@@ -37,6 +37,19 @@ def read_call(dialect: Dialect, raw: bytes) -> Call:
     Raises:
         RequestInvalid: not JSON, or a field that routing needs is missing or of the wrong type.
     """
+    return _read(dialect, raw, is_count=False)
+
+
+def read_count_call(raw: bytes) -> Call:
+    """The call in the body of a ``count_tokens`` request: a Messages call that need not limit its answer.
+
+    Raises:
+        RequestInvalid: as :func:`read_call`.
+    """
+    return _read(Dialect.ANTHROPIC_MESSAGES, raw, is_count=True)
+
+
+def _read(dialect: Dialect, raw: bytes, *, is_count: bool) -> Call:
     raw = raw.removeprefix(BYTE_ORDER_MARK)
     body = _read_object(raw)
     alias = _read_alias(body)
@@ -49,8 +62,8 @@ def read_call(dialect: Dialect, raw: bytes) -> Call:
         raw=raw,
         body=body,
         alias=alias,
-        stream=bool(stream),
-        max_output_tokens=_read_max_tokens(dialect, body),
+        stream=bool(stream) and dialect is not Dialect.OPENAI_EMBEDDINGS,
+        max_output_tokens=None if is_count else _read_max_tokens(dialect, body),
     )
 
 

@@ -16,6 +16,7 @@ class Dialect(StrEnum):
     OPENAI_CHAT = "openai_chat"
     OPENAI_COMPLETIONS = "openai_completions"
     OPENAI_EMBEDDINGS = "openai_embeddings"
+    OLLAMA_CHAT = "ollama_chat"
 
     @property
     def family(self) -> "Dialect":

@@ -1,9 +1,13 @@
 """Which (client dialect, upstream dialect) pairs exist, and the converter of each."""
 
+from functools import partial
+
 from conversion.anthropic_over_openai.converter import AnthropicOverOpenAI
 from conversion.call import Call
+from conversion.completions_over_chat import CompletionsOverChat
 from conversion.dialects import Converter, Dialect
 from conversion.errors import RequestInexpressible
+from conversion.ollama.converter import ThroughOllama
 from conversion.openai_over_anthropic.converter import OpenAIOverAnthropic
 from conversion.passthrough import Passthrough
 from conversion.traits import ChatTraits, MessagesTraits, Traits
@@ -28,6 +32,14 @@ def make_converter(
             parameters=traits.parameters,
             ask_for_usage=isinstance(traits, ChatTraits) and traits.stream_usage_option,
         )
+    if call.dialect is Dialect.OPENAI_COMPLETIONS:
+        inner = partial(_make_inner, upstream_dialect, traits, answer_id, created_s)
+        return CompletionsOverChat(call, inner, answer_id=answer_id)
+    if upstream_dialect is Dialect.OLLAMA_CHAT:
+        chat = make_converter(
+            call, Dialect.OPENAI_CHAT, traits, answer_id=answer_id, created_s=created_s
+        )
+        return ThroughOllama(chat, answer_id=answer_id, created_s=created_s)
     match call.dialect, traits:
         case Dialect.ANTHROPIC_MESSAGES, ChatTraits():
             return AnthropicOverOpenAI(call, traits, message_id=f"msg_{answer_id}")
@@ -38,3 +50,9 @@ def make_converter(
     raise RequestInexpressible(
         f"requests in the dialect {call.dialect} cannot be sent to an upstream that speaks {upstream_dialect}"
     )
+
+
+def _make_inner(
+    upstream_dialect: Dialect, traits: Traits, answer_id: str, created_s: int, call: Call
+) -> Converter:
+    return make_converter(call, upstream_dialect, traits, answer_id=answer_id, created_s=created_s)

@@ -1,14 +1,13 @@
 """One attempt where both ends speak the same dialect: bytes untouched, usage still read.
 
 The request changes in its model name, in the overrides of the deployment, and, for OpenAI streams, in the wish for a
-usage chunk. Where the overrides leave it alone, the new name is put into the client's own bytes, so that nothing is
-lost that the gateway does not know. The answer passes in whole frames, which leaves room for a ping between two.
+usage chunk; every other member keeps the client's own bytes, so that nothing is lost that the gateway does not know. The answer passes in whole frames, which leaves room for a ping between two.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
+import msgspec
 
 from conversion.call import Call
 from conversion.dialects import Dialect
@@ -16,7 +15,7 @@ from conversion.errors import GatewayError, RequestInvalid, UpstreamInvalid, Ups
 from conversion.report import Report
 from conversion.sse import END_MARK, Cutter, Frames, is_whole, split_frames
 from conversion.usage import FinishReason, Usage
-from conversion.watchers import AnthropicWatcher, OpenAIWatcher, estimated
+from conversion.watchers import AnthropicWatcher, EmbeddingsWatcher, OpenAIWatcher, estimated
 
 
 class Passthrough:
@@ -45,13 +44,9 @@ class Passthrough:
             and call.dialect.family is Dialect.OPENAI_CHAT
             and not _asks_for_usage(call.body)
         )
-        self.request = _write_request(call, upstream_model, parameters or {}, ask_for_usage=asks)
+        self.request = write_request(call, upstream_model, parameters or {}, ask_for_usage=asks)
         self._dialect = call.dialect
-        self._watcher: OpenAIWatcher | AnthropicWatcher = (
-            OpenAIWatcher(hide_usage=asks)
-            if call.dialect.family is Dialect.OPENAI_CHAT
-            else AnthropicWatcher()
-        )
+        self._watcher = _make_watcher(call.dialect, hide_usage=asks)
         self._cutter = Cutter()
         self._frames = Frames()
         self._frames_passed = 0
@@ -161,51 +156,62 @@ class Passthrough:
         return self._watcher.upstream_id
 
 
+def _make_watcher(dialect: Dialect, *, hide_usage: bool) -> OpenAIWatcher | AnthropicWatcher:
+    if dialect is Dialect.ANTHROPIC_MESSAGES:
+        return AnthropicWatcher()
+    if dialect is Dialect.OPENAI_EMBEDDINGS:
+        return EmbeddingsWatcher()
+    return OpenAIWatcher(hide_usage=hide_usage)
+
+
 def _asks_for_usage(body: dict[str, Any]) -> bool:
     options = body.get("stream_options")
     return isinstance(options, dict) and options.get("include_usage") is True
 
 
-def _write_request(
+def write_request(
     call: Call, upstream_model: str, parameters: Mapping[str, Any], *, ask_for_usage: bool
 ) -> bytes:
+    """The client's own bytes with another model's name in them, and with what a deployment sets.
+
+    Where more than the name changes the members are put together anew; each that stays keeps its own bytes.
+
+    Raises:
+        RequestInvalid: the body is nested more deeply than can be written again.
+    """
     raw = call.raw
-    # Put in place only where there is no doubt which bytes are meant: one such key, and no letter of it escaped.
-    in_place = (
-        not parameters
-        and raw.count(b'"model"') == 1
-        and b"\\u006" not in raw
-        and not (ask_for_usage and "stream_options" in call.body)
-    )
-    if not in_place:
-        return _write_anew(call, upstream_model, parameters, ask_for_usage=ask_for_usage)
-    if call.body["model"] != upstream_model:
-        start = raw.index(b'"', raw.index(b":", raw.index(b'"model"') + 7))
-        raw = raw[:start] + orjson.dumps(upstream_model) + raw[_end_of_string(raw, start) :]
-    if ask_for_usage:
-        start = raw.index(b"{") + 1
-        raw = raw[:start] + b'"stream_options":{"include_usage":true},' + raw[start:]
-    return raw
-
-
-def _end_of_string(raw: bytes, start: int) -> int:
-    end = start + 1
-    while raw[end] != ord('"'):
-        end += 2 if raw[end] == ord("\\") else 1
-    return end + 1
-
-
-def _write_anew(
-    call: Call, upstream_model: str, parameters: Mapping[str, Any], *, ask_for_usage: bool
-) -> bytes:
-    body = {**call.body, "model": upstream_model}
-    if ask_for_usage:
-        options = body.get("stream_options")
-        body["stream_options"] = {
-            **(options if isinstance(options, dict) else {}),
-            "include_usage": True,
-        }
     try:
-        return orjson.dumps({**body, **parameters})
-    except orjson.JSONEncodeError as error:  # orjson reads 1024 levels and writes 254
+        if call.body["model"] != upstream_model:
+            raw = _rename(raw, upstream_model)
+        if ask_for_usage and not parameters and "stream_options" not in call.body:
+            start = raw.index(b"{") + 1
+            return raw[:start] + b'"stream_options":{"include_usage":true},' + raw[start:]
+        changes: dict[str, Any] = {}
+        if ask_for_usage:
+            options = call.body.get("stream_options")
+            given = options if isinstance(options, dict) else {}
+            changes["stream_options"] = {**given, "include_usage": True}
+        changes.update(parameters)
+        return _write({**_read_members(raw), **changes}) if changes else raw
+    except RecursionError as error:
         raise RequestInvalid("the request body is nested too deeply to be sent on") from error
+
+
+_read_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_write = msgspec.json.Encoder().encode
+_MODEL = b'"model"'
+
+
+def _rename(raw: bytes, upstream_model: str) -> bytes:
+    """The body with another name as the value of its own ``model``: the word may occur in schemas and texts too."""
+    old, new = bytes(_read_members(raw)["model"]), _write(upstream_model)
+    at = raw.find(_MODEL)
+    while at >= 0:
+        start = raw.find(old, at)
+        if start >= 0 and raw[at + len(_MODEL) : start].strip() == b":":
+            renamed = raw[:start] + new + raw[start + len(old) :]
+            if bytes(_read_members(renamed)["model"]) == new:
+                return renamed
+        at = raw.find(_MODEL, at + 1)
+    # The key is written with escapes: nobody does, but JSON allows it.
+    return _write({**_read_members(raw), "model": upstream_model})

@@ -29,7 +29,7 @@ class OpenAIWatcher:
         re.MULTILINE,
     )
     content = re.compile(
-        rb'"(?:content|reasoning|reasoning_content|refusal|arguments|name)"\s*:\s*"[^"]'
+        rb'"(?:content|text|reasoning|reasoning_content|refusal|arguments|name)"\s*:\s*"[^"]'
     )
 
     _constant = (b"[DONE]", b'"error"', b"event:")
@@ -108,6 +108,35 @@ class OpenAIWatcher:
         if choice is None:
             raise UpstreamInvalid("the upstream's answer holds no choices")
         self._facts.read_ending(choice)
+
+
+class EmbeddingsWatcher(OpenAIWatcher):
+    """Reads embeddings, which come whole, and end because there is no more."""
+
+    def __init__(self) -> None:
+        super().__init__(hide_usage=False)
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens as reported; an embedding has no completion."""
+        reported = super().usage
+        return (
+            reported if reported.prompt_tokens is None else replace(reported, completion_tokens=0)
+        )
+
+    @property
+    def is_final(self) -> bool:
+        """Always: there is nothing to estimate the length of a list of numbers by."""
+        return True
+
+    def read_whole(self, body: bytes) -> None:
+        """Learn from the answer."""
+        answer = _read_object(body)
+        self._facts.read_answer(answer, body)
+        self._facts.read_origin(answer)
+        if not isinstance(answer.get("data"), list):
+            raise UpstreamInvalid("the upstream's answer holds no embeddings")
+        self._facts.finish_reason = FinishReason.STOP
 
 
 class AnthropicWatcher:

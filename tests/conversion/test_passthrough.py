@@ -478,3 +478,51 @@ def test_any_stream_passes_or_fails_without_an_exception(make, pieces):
     run(converter, *pieces)
     assert converter.done != (converter.failure is not None)
     assert isinstance(converter.usage, Usage)
+
+
+def embeddings(**fields):
+    raw = orjson.dumps({"model": "alias", "input": ["one", "two"], **fields})
+    return Passthrough(read_call(Dialect.OPENAI_EMBEDDINGS, raw), upstream_model="embed-1")
+
+
+def test_embeddings_pass_with_their_usage():
+    converter = embeddings(encoding_format="base64", stream=True)
+    body = orjson.dumps(
+        {
+            "object": "list",
+            "data": [{"object": "embedding", "index": 0, "embedding": "AAAA"}],
+            "model": "embed-1-large",
+            "usage": {"prompt_tokens": 4, "total_tokens": 4},
+        }
+    )
+
+    assert orjson.loads(converter.request)["encoding_format"] == "base64"
+    assert converter.read_answer(body) == body
+    assert (converter.usage.prompt_tokens, converter.usage.completion_tokens) == (4, 0)
+    assert not converter.usage.estimated
+    assert converter.answered_model == "embed-1-large"
+    assert converter.finish_reason is FinishReason.STOP
+
+
+def test_embeddings_without_usage_cost_what_nobody_knows():
+    converter = embeddings()
+    converter.read_answer(b'{"data": []}')
+
+    assert converter.usage == Usage()
+
+
+def test_an_answer_without_embeddings_is_none():
+    with pytest.raises(UpstreamInvalid):
+        embeddings().read_answer(b'{"choices": []}')
+
+
+def test_a_recorded_stream_of_completions_passes_untouched():
+    raw = orjson.dumps({"model": "alias", "prompt": "Hello", "stream": True})
+    converter = Passthrough(read_call(Dialect.OPENAI_COMPLETIONS, raw), upstream_model="base")
+    stream = recordings.read("openai-completion.chunks.txt")
+    passed = b"".join(converter.feed(stream[at : at + 97]) for at in range(0, len(stream), 97))
+
+    assert passed + converter.finish() == stream
+    assert converter.content_started
+    assert converter.finish_reason is not None
+    assert converter.usage.completion_tokens
