@@ -22,6 +22,7 @@
 Errors of the network itself (refused, reset, timeouts) are the branch in ``routing/upstream/errors.py``.
 """
 
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 MESSAGE_CHARS_MAX = 1000
@@ -74,9 +75,19 @@ class UpstreamStreamCut(ConversionError):
     may_fall_back = True
 
 
+@dataclass(frozen=True, slots=True)
+class NativeError:
+    """An upstream's error answer as it came, for a client of the same dialect: clients act on its very words."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+
+
 class UpstreamError(GatewayError):
     """The upstream answered with an error of its own.
 
+    ``native`` is set where the client may be given that answer untouched.
     ``upstream_status`` is the HTTP status, or the code inside the body of an answer that began with 200;
     None when neither was told. ``upstream_code`` is the upstream's own word for it.
     """
@@ -92,6 +103,7 @@ class UpstreamError(GatewayError):
         super().__init__(message, retry_after_s=retry_after_s)
         self.upstream_status = upstream_status
         self.upstream_code = upstream_code
+        self.native: NativeError | None = None
 
 
 class UpstreamRejected(UpstreamError):

@@ -7,7 +7,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 
 from conversion.dialects import Dialect
 from conversion.errors import GatewayError
-from llmgateway.errors import error_headers, row_for, write_error
+from llmgateway.errors import error_headers, row_for, told_by, write_error
 from llmgateway.wire import RawHeaders
 
 EVENT_STREAM = "text/event-stream; charset=utf-8"
@@ -75,6 +75,13 @@ def error_answer(
     headers: Mapping[str, str] | None = None,
 ) -> WholeAnswer:
     """The error in the client's dialect, with its status and the advice on asking again."""
+    native = getattr(told_by(error), "native", None)
+    if native is not None:
+        return WholeAnswer(
+            native.body,
+            {**id_headers(request_id), **(headers or {}), **error_headers(error), **native.headers},
+            status=native.status,
+        )
     return WholeAnswer(
         write_error(error, dialect, request_id=request_id),
         {**id_headers(request_id), **(headers or {}), **error_headers(error)},

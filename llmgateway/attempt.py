@@ -5,7 +5,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
+
+import msgspec
+import orjson
 
 from accounting.journal import Segment
 from accounting.ledger import Entry, Ledger
@@ -13,18 +17,27 @@ from accounting.models import UsageRecord
 from accounting.snapshot import KeyPicture
 from conversion.call import Call
 from conversion.dialects import Converter, Dialect
-from conversion.errors import GatewayError, UpstreamError, UpstreamInvalid
+from conversion.errors import (
+    GatewayError,
+    NativeError,
+    UpstreamError,
+    UpstreamInvalid,
+    UpstreamOutOfCredit,
+    UpstreamUnauthorized,
+)
 from conversion.pairs import make_converter
+from conversion.usage import Usage
 from llmgateway.exchange import ClientRequest
-from routing.snapshot import Target
+from routing.snapshot import CredentialPicture, Target
 from routing.upstream.attempt import ERROR_BYTES_MAX, Outgoing, Reply, choose_credential, send
 from routing.upstream.client import Pools
 
 Status = UsageRecord.Status
 RETRY_AFTER_S_MAX = 24 * 3600
+OURS_TO_MEND = (UpstreamUnauthorized, UpstreamOutOfCredit)
+LIMIT_HEADERS = ("anthropic-ratelimit-", "anthropic-priority-", "anthropic-fast-", "x-ratelimit-")
 ANTHROPIC_HEADERS = ("anthropic-version", "anthropic-beta", "anthropic-workspace-id")
 DEFAULT_VERSION: Mapping[str, str] = {"anthropic-version": "2023-06-01"}
-NO_HEADERS: Mapping[str, str] = {}
 
 
 @dataclass(slots=True)
@@ -60,7 +73,7 @@ class Attempt:
         ask, call = asked.ask, asked.call
         self.asked = asked
         self.target = target
-        self.dialect = target.provider.dialect_for(call.dialect)
+        self.dialect = target.provider.dialect_for(call)
         self.converter: Converter = make_converter(
             call,
             self.dialect,
@@ -94,7 +107,7 @@ class Attempt:
                 self.converter.request,
                 self.dialect,
                 stream=self.asked.call.stream,
-                headers=headers_along(self.asked.ask, self.dialect),
+                headers=headers_along(self.asked.ask, self.dialect, provider.kind.client_headers),
                 query=query_along(self.asked.ask, self.dialect),
             ),
             credential=credential,
@@ -103,12 +116,17 @@ class Attempt:
         if provider.kind.id_header:
             self.entry.upstream_id = reply.headers.get(provider.kind.id_header, "")
         if reply.status >= 300:
-            raise provider.kind.read_error(
-                reply.status,
-                await reply.read_all(bytes_max=ERROR_BYTES_MAX),
-                read_retry_after(reply.headers, now=datetime.now(UTC)),
-            )
+            raise await self._read_error(reply, credential)
         return reply
+
+    async def _read_error(self, reply: Reply, credential: CredentialPicture | None) -> GatewayError:
+        body = await reply.read_all(bytes_max=ERROR_BYTES_MAX)
+        wait_s = read_retry_after(reply.headers, now=datetime.now(UTC))
+        error = self.target.provider.kind.read_error(reply.status, body, wait_s)
+        secret = credential.secret.reveal() if credential else ""
+        if isinstance(error, UpstreamError) and not (secret and secret.encode() in body):
+            error.native = native_error(error, reply, body, self.asked.call.dialect, self.dialect)
+        return error
 
     async def whole_answer(self, reply: Reply) -> bytes:
         """The client's whole answer.
@@ -126,7 +144,9 @@ class Attempt:
         """
         converter = self.converter
         content_type = reply.headers.get("content-type", "")
-        if "json" in content_type:
+        if (
+            "json" in content_type and "ndjson" not in content_type
+        ):  # Ollama's streams are lines of JSON
             # A 200 with an error inside says so here; a whole answer where a stream was asked for is none.
             converter.read_answer(await reply.read_all())
             raise UpstreamInvalid(
@@ -169,7 +189,21 @@ class Attempt:
             entry.error_message = error.message
             if isinstance(error, UpstreamError) and error.upstream_status:
                 entry.upstream_status = error.upstream_status
-        self._ledger.settle(entry, segment, converter.usage)
+        self._ledger.settle(entry, segment, self._usage())
+
+    def _usage(self) -> Usage:
+        """The converter's, with the cost from a header of a whole answer where the body tells none (LiteLLM)."""
+        usage, name = self.converter.usage, self.target.provider.kind.cost_header
+        if not name or self.reply is None or self.asked.call.stream or usage.cost_usd is not None:
+            return usage
+        cost_usd = read_cost(self.reply.headers.get(name, ""))
+        return usage if cost_usd is None else msgspec.structs.replace(usage, cost_usd=cost_usd)
+
+    def native_headers(self) -> dict[str, str]:
+        """The upstream's headers on its rate limits, where the client speaks its dialect and knows them."""
+        if self.reply is None or self.asked.call.dialect.family is not self.dialect.family:
+            return {}
+        return limits_in(self.reply.headers)
 
     def _new_entry(self, number: int) -> Entry:
         ask, call, key, target = self.asked.ask, self.asked.call, self.asked.key, self.target
@@ -194,19 +228,64 @@ class Attempt:
         )
 
 
-def headers_along(ask: ClientRequest, upstream_dialect: Dialect) -> Mapping[str, str]:
-    """The headers that an upstream of Anthropic's dialect needs: the client's own, byte for byte, where it has them.
+def native_error(
+    error: UpstreamError, reply: Reply, body: bytes, client: Dialect, upstream: Dialect
+) -> NativeError | None:
+    """The upstream's error answer for a client of its dialect; None where the gateway's own words are better.
 
-    A beta that a body uses is refused without its header, so none is left out (protocol reference of Claude Code's
-    gateways, read November 2026). A client of another dialect makes no demands: it gets the oldest version, which
-    takes sampling parameters.
+    They are where the fault is ours to mend (credential, credit), and where the body is no error of the dialect.
     """
+    if client.family is not upstream.family or isinstance(error, OURS_TO_MEND):
+        return None
+    try:
+        told = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(told, dict) or not isinstance(told.get("error"), dict):
+        return None
+    has_envelope = upstream is not Dialect.ANTHROPIC_MESSAGES or told.get("type") == "error"
+    if not has_envelope or not {"message", "type"} <= told["error"].keys():
+        return None
+    headers = limits_in(reply.headers)
+    if "x-should-retry" in reply.headers:
+        headers["x-should-retry"] = reply.headers["x-should-retry"]
+    return NativeError(reply.status, body, headers)
+
+
+def limits_in(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers that tell a client of rate limits; those of both vendors."""
+    return {
+        name.lower(): value
+        for name, value in headers.items()
+        if name.lower().startswith(LIMIT_HEADERS)
+    }
+
+
+def read_cost(text: str) -> Decimal | None:
+    """A cost in USD out of a header; None for no figure, and for 0: LiteLLM says so of models it has no price for."""
+    try:
+        cost_usd = Decimal(text)
+    except InvalidOperation:
+        return None
+    return cost_usd if cost_usd.is_finite() and cost_usd > 0 else None
+
+
+def headers_along(
+    ask: ClientRequest, upstream_dialect: Dialect, wanted: tuple[str, ...] = ()
+) -> Mapping[str, str]:
+    """The client's headers that go upstream: those that the kind has use for, and those of Anthropic's dialect.
+
+    The latter go byte for byte. A beta that a body uses is refused without its header, so none is left out (protocol
+    reference of Claude Code's gateways, read November 2026). A client of another dialect makes no demands: it gets
+    the oldest version, which takes sampling parameters.
+    """
+    along = {name: ask.headers[name] for name in wanted if name in ask.headers} if wanted else {}
     if upstream_dialect is not Dialect.ANTHROPIC_MESSAGES:
-        return NO_HEADERS
-    if ask.dialect is not Dialect.ANTHROPIC_MESSAGES:
-        return DEFAULT_VERSION
-    own = {name: ask.headers[name] for name in ANTHROPIC_HEADERS if name in ask.headers}
-    return {**DEFAULT_VERSION, **own}
+        return along
+    along.update(DEFAULT_VERSION)
+    if ask.dialect is Dialect.ANTHROPIC_MESSAGES:
+        along.update((name, ask.headers[name]) for name in ANTHROPIC_HEADERS if name in ask.headers)
+    return along
 
 
 def query_along(ask: ClientRequest, upstream_dialect: Dialect) -> str:

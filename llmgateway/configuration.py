@@ -26,6 +26,7 @@ TOP = {"version", "providers", "aliases", "teams"}
 PROVIDER = {
     "kind",
     "base_url",
+    "dialect",
     "enabled",
     "timeouts",
     "verify_tls",
@@ -174,7 +175,7 @@ def _read_provider(run: Import, slug: str, entry: Lined, line: int) -> None:
     _check_keys(run, entry, PROVIDER, f"provider {slug!r}")
     values = {
         name: entry[name]
-        for name in ("kind", "base_url", "enabled", "verify_tls", "ca_bundle_pem")
+        for name in ("kind", "base_url", "dialect", "enabled", "verify_tls", "ca_bundle_pem")
         if name in entry
     }
     lines = dict(entry.lines)
@@ -458,6 +459,8 @@ def export() -> dict[str, Any]:
 
 def _provider_tree(row: Provider) -> dict[str, Any]:
     tree: dict[str, Any] = {"kind": row.kind, "base_url": row.base_url, "enabled": row.enabled}
+    if row.dialect:
+        tree["dialect"] = row.dialect
     tree["timeouts"] = {key: _number(getattr(row, name)) for key, name in TIMEOUTS.items()}
     tree["verify_tls"] = row.verify_tls
     if row.ca_bundle_pem:

@@ -155,6 +155,7 @@ def answer_headers(attempt: Attempt, number: int) -> dict[str, str]:
         "x-llmgateway-provider": target.provider.slug,
         "x-llmgateway-model": header_text(target.upstream_model),
         "x-llmgateway-attempts": str(number),
+        **attempt.native_headers(),
     }
     dropped = attempt.converter.report.dropped_paths
     if dropped:

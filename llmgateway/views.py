@@ -10,7 +10,7 @@ from django.http.response import HttpResponseBase
 from conversion.dialects import Dialect
 from conversion.errors import GatewayError
 from conversion.sse import write_error_event
-from llmgateway import catalogue, health, pipeline
+from llmgateway import catalogue, health, pipeline, token_counts
 from llmgateway.answers import EventStream, OnePart, WholeAnswer, error_answer, id_headers
 from llmgateway.auth import find_secrets
 from llmgateway.current import runtime
@@ -62,6 +62,25 @@ def failed(error: GatewayError, ask: ClientRequest, request: HotRequest) -> Http
         return error_answer(error, ask.dialect, request_id=ask.id)
     event = write_error_event(ask.dialect, row_for(error, ask.dialect).type, error.message, ask.id)
     return EventStream(OnePart(event), id_headers(ask.id))
+
+
+async def count_tokens(request: HttpRequest) -> HttpResponseBase:
+    """POST /v1/messages/count_tokens: how long a prompt is; a header says whether that was counted or estimated."""
+    hot = cast("HotRequest", request)
+    ask = read_request(hot, Dialect.ANTHROPIC_MESSAGES)
+    try:
+        if request.method != "POST":
+            raise MethodNotAllowed(f"{request.path_info} takes POST, not {request.method}.")
+        counted = await token_counts.count(ask, await runtime())
+    except GatewayError as error:
+        return failed(error, ask, hot)
+    headers = {
+        **id_headers(ask.id),
+        token_counts.COUNT_HEADER: counted.source,
+        "x-llmgateway-provider": counted.provider,
+        "x-llmgateway-model": pipeline.header_text(counted.upstream_model),
+    }
+    return WholeAnswer(counted.body, headers)
 
 
 async def models(request: HttpRequest, model_id: str = "") -> HttpResponseBase:

@@ -19,6 +19,7 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.signals import post_delete, post_save
 
+from conversion.call import Call
 from conversion.dialects import Dialect
 from conversion.traits import Traits
 from routing import models, providers, secrets
@@ -82,10 +83,14 @@ class ProviderPicture:
     credentials: tuple[CredentialPicture, ...]
     dialect: Dialect
 
-    def dialect_for(self, client: Dialect) -> Dialect:
-        """The dialect in which a client's request is sent here: its own for what has no second way to be said."""
-        if client in (Dialect.OPENAI_COMPLETIONS, Dialect.OPENAI_EMBEDDINGS):
-            return client if client in self.kind.paths else self.dialect
+    dialect_is_chosen: bool = False
+
+    def dialect_for(self, call: Call) -> Dialect:
+        """The dialect in which a call is sent here: its own where the kind has a place for it."""
+        if call.dialect in (Dialect.OPENAI_COMPLETIONS, Dialect.OPENAI_EMBEDDINGS):
+            return call.dialect if call.dialect in self.kind.paths else self.dialect
+        if self.kind.dialect_for is not None and not self.dialect_is_chosen:
+            return self.kind.dialect_for(call)
         return self.dialect
 
 
@@ -263,7 +268,7 @@ def _provider_picture(row: models.Provider, warnings: list[str]) -> ProviderPict
         pk=row.pk,
         slug=row.slug,
         kind=kind,
-        base_url=(row.base_url or kind.base_url).rstrip("/"),
+        base_url=(row.base_url or kind.base_url).rstrip("/").removesuffix(kind.version_path),
         timeouts=Timeouts(
             connect_s=float(row.connect_timeout_s),
             first_byte_s=float(row.first_byte_timeout_s),
@@ -281,6 +286,7 @@ def _provider_picture(row: models.Provider, warnings: list[str]) -> ProviderPict
         ca_bundle_pem=row.ca_bundle_pem,
         credentials=tuple(credentials),
         dialect=Dialect(row.dialect) if row.dialect else kind.dialect,
+        dialect_is_chosen=bool(row.dialect),
     )
 
 

@@ -36,6 +36,10 @@ class Serving:
         """POST /v1/chat/completions."""
         return await self._post("/v1/chat/completions", body, headers)
 
+    async def post(self, path: str, body: dict[str, Any] | bytes, **headers: str) -> httpx.Response:
+        """POST to any path."""
+        return await self._post(path, body, headers)
+
     async def _post(
         self, path: str, body: dict[str, Any] | bytes, headers: dict[str, str]
     ) -> httpx.Response:

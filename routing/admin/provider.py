@@ -87,7 +87,7 @@ class ProviderAdmin(RoutingAdmin):
     actions = (switch_on, switch_off)
     inlines = (CredentialInline,)
     fieldsets = (
-        (None, {"fields": ("slug", "kind", "base_url", "enabled")}),
+        (None, {"fields": ("slug", "kind", "base_url", "dialect", "enabled")}),
         (
             "Timeouts (seconds)",
             {

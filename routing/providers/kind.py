@@ -2,9 +2,12 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from conversion.call import Call
 from conversion.dialects import Dialect, ErrorReader
 from conversion.traits import ChatTraits, MessagesTraits, Traits
+from routing.providers.facts import ModelFacts, ProviderState
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -47,8 +50,12 @@ class ProviderKind:
     to it for a request in each dialect that the kind speaks; the first one is spoken unless a provider's row says
     otherwise. ``count_path`` is where Messages are counted exactly; empty where nobody can. ``credential_headers``
     turns a secret into headers. ``traits`` and ``messages_traits`` give what a model of this kind takes in either
-    dialect. ``read_error`` reads an error answer. ``health_path`` answers cheaply, with the credential, whether the
-    provider and the credential work; empty where there is no such page. ``id_header`` and ``cost_header`` are answer
+    dialect, and ``dialect_for`` chooses between the kind's dialects by what is asked, where the row does not.
+    ``version_path`` is taken off the end of an address that has it, because the paths begin with it. ``read_error``
+    reads an error answer. ``health_path`` answers cheaply, with the credential, whether the provider and the
+    credential work, and ``read_health`` reads more of it than its status; ``models_path`` lists the
+    models, and ``loaded_path`` in the same form those that are in memory. ``fixed_headers`` go with every request, and over them
+    those of ``client_headers`` that the client sent. ``id_header`` and ``cost_header`` are answer
     headers with the provider's own id of the call and with what it cost in USD. ``answer_in_process`` stands in for
     the network in a kind that calls nobody itself; it may raise any GatewayError. ``prepare`` loads what such a kind
     needs: it blocks, is safe to repeat, and runs in a thread once a provider of the kind is switched on.
@@ -61,10 +68,19 @@ class ProviderKind:
     traits: Callable[[str], ChatTraits]
     read_error: ErrorReader
     base_url: str = ""
+    version_path: str = ""
     messages_traits: Callable[[str], MessagesTraits] = messages_traits
+    dialect_for: Callable[[Call], Dialect] | None = None
     fixed_headers: Headers = ()
+    client_headers: tuple[str, ...] = ()
     count_path: str = ""
     health_path: str = ""
+    read_health: Callable[[Any], ProviderState] | None = None
+    credits_path: str = ""
+    read_credits: Callable[[Any], ProviderState] | None = None
+    models_path: str = ""
+    read_models: Callable[[Any], list[ModelFacts]] | None = None
+    loaded_path: str = ""
     id_header: str = ""
     cost_header: str = ""
     needs_credential: bool = True

@@ -4,9 +4,21 @@ Facts: OpenRouter's documentation on chat completions, streaming, usage accounti
 caching and errors (read 2026-11), and the recorded streams in ``tests/fixtures/recorded-streams``.
 """
 
+from typing import Any
+
 from conversion.anthropic_over_openai.errors import read_error
 from conversion.dialects import Dialect
-from conversion.traits import ChatTraits
+from conversion.traits import ChatTraits, MessagesTraits
+from routing.providers import anthropic
+from routing.providers.facts import (
+    ModelFacts,
+    ModelPrices,
+    ProviderState,
+    count_in,
+    entries_of,
+    per_mtok,
+    usd_in,
+)
 from routing.providers.kind import ProviderKind, bearer
 
 
@@ -27,6 +39,73 @@ def traits(model: str) -> ChatTraits:
     )
 
 
+def messages_traits(model: str) -> MessagesTraits:
+    """What OpenRouter takes in Anthropic's dialect: for a Claude what Anthropic does, for others the plain dialect."""
+    is_claude = "claude" in model
+    return anthropic.messages_traits(model) if is_claude else MessagesTraits(model=model)
+
+
+def read_models(body: Any) -> list[ModelFacts]:
+    """``GET /models``: with prices, which are text and per token, and the parameters that each model takes."""
+    facts = []
+    for entry in entries_of(body):
+        pricing = entry.get("pricing")
+        top = entry.get("top_provider")
+        architecture = entry.get("architecture")
+        facts.append(
+            ModelFacts(
+                id=entry["id"],
+                name=str(entry.get("name") or ""),
+                context_window_tokens=count_in(entry, "context_length"),
+                max_output_tokens=count_in(top, "max_completion_tokens")
+                if isinstance(top, dict)
+                else None,
+                parameters=_words(entry.get("supported_parameters")),
+                inputs=_words(architecture.get("input_modalities"))
+                if isinstance(architecture, dict)
+                else (),
+                prices=ModelPrices(
+                    prompt_usd_per_mtok=per_mtok(pricing, "prompt"),
+                    completion_usd_per_mtok=per_mtok(pricing, "completion"),
+                    cache_read_usd_per_mtok=per_mtok(pricing, "input_cache_read"),
+                    cache_write_usd_per_mtok=per_mtok(pricing, "input_cache_write"),
+                    cache_write_1h_usd_per_mtok=per_mtok(pricing, "input_cache_write_1h"),
+                    reasoning_usd_per_mtok=per_mtok(pricing, "internal_reasoning"),
+                    request_usd=usd_in(pricing, "request"),
+                ),
+            )
+        )
+    return facts
+
+
+def read_health(body: Any) -> ProviderState:
+    """``GET /key``: whether the key works, and what it may still spend. A key without a limit has no figure there."""
+    data = body.get("data") if isinstance(body, dict) else None
+    if not isinstance(data, dict):
+        return ProviderState(problem="the answer about the key cannot be read")
+    left = usd_in(data, "limit_remaining")
+    is_spent = data.get("limit_remaining") is not None and not left
+    label = "free tier" if data.get("is_free_tier") else "paid"
+    problem = "the key has no credit left" if is_spent else ""
+    return ProviderState(problem=problem, detail=label, credit_usd=left)
+
+
+def read_credits(body: Any) -> ProviderState:
+    """``GET /credits``: what the account has left; only a management key may ask."""
+    data = body.get("data") if isinstance(body, dict) else None
+    total, used = usd_in(data, "total_credits"), usd_in(data, "total_usage")
+    if total is None or used is None:
+        return ProviderState(problem="the answer about the credits cannot be read")
+    left = total - used
+    return ProviderState(
+        problem="" if left > 0 else "the account has no credit left", credit_usd=max(left, 0 * left)
+    )
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    return tuple(word for word in value if isinstance(word, str)) if isinstance(value, list) else ()
+
+
 KIND = ProviderKind(
     name="openrouter",
     label="OpenRouter",
@@ -38,8 +117,23 @@ KIND = ProviderKind(
         Dialect.OPENAI_EMBEDDINGS: "/embeddings",
     },
     credential_headers=bearer,
+    # Which app OpenRouter attributes the requests to: the client's own, if it says so.
+    fixed_headers=(("x-title", "llmgateway"),),
+    client_headers=(
+        "http-referer",
+        "x-title",
+        "x-openrouter-title",
+        "x-openrouter-categories",
+        "x-session-id",
+    ),
     traits=traits,
     read_error=read_error,
+    messages_traits=messages_traits,
     health_path="/key",
+    read_health=read_health,
+    credits_path="/credits",
+    read_credits=read_credits,
+    models_path="/models",
+    read_models=read_models,
     id_header="x-generation-id",
 )

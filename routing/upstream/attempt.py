@@ -161,10 +161,10 @@ def write_headers(
 ) -> CIMultiDict[str]:
     """The headers of a request to a provider: the credential's, the kind's, the client's, and what HTTP needs."""
     headers: CIMultiDict[str] = CIMultiDict(STREAM_HEADERS if outgoing.stream else WHOLE_HEADERS)
-    if outgoing.headers:
-        headers.update(outgoing.headers)
     if provider.kind.fixed_headers:
         headers.update(provider.kind.fixed_headers)
+    if outgoing.headers:
+        headers.update(outgoing.headers)
     if credential is not None:
         headers.update(provider.kind.credential_headers(credential.secret.reveal()))
     return headers

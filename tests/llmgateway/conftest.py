@@ -1,6 +1,6 @@
 """The gateway on a real port, in front of a provider that a test scripts."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 
 import pytest
@@ -30,7 +30,7 @@ def add_openrouter(slug: str, url: str, **fields: object) -> Provider:
         "backoff_max_s": Decimal("0.05"),
     }
     provider = Provider.objects.create(
-        slug=slug, kind="openrouter", base_url=url, **{**short, **fields}
+        slug=slug, base_url=url, **{"kind": "openrouter", **short, **fields}
     )
     credential = Credential(provider=provider, label="main")
     credential.seal(SECRET)
@@ -78,6 +78,22 @@ async def provider(key: str, upstream: FakeUpstream) -> Provider:
         return row
 
     return await sync_to_async(add)()
+
+
+@pytest.fixture
+async def route(key: str, upstream: FakeUpstream) -> Callable[..., Awaitable[Provider]]:
+    """Makes a provider of a kind at the scripted upstream, behind every name: ``await route("ollama")``."""
+    del key
+
+    def add(kind: str, model: str, fields: dict[str, object]) -> Provider:
+        row = add_openrouter(kind, upstream.url.removesuffix("/api/v1"), kind=kind, **fields)
+        route_to("*", row, model, match="wildcard")
+        return row
+
+    async def make(kind: str, model: str = "{1}", **fields: object) -> Provider:
+        return await sync_to_async(add)(kind, model, fields)
+
+    return make
 
 
 @pytest.fixture

@@ -293,6 +293,6 @@ async def test_only_post_is_taken(gateway: Serving):
 
 
 async def test_other_paths_are_told_in_openais_shape(gateway: Serving):
-    answer = await gateway.http.post("/v1/completions")
+    answer = await gateway.http.post("/v1/audio/speech")
 
-    assert_error(answer, 404, "invalid_request_error", "not_found", "/v1/completions")
+    assert_error(answer, 404, "invalid_request_error", "not_found", "/v1/audio/speech")

@@ -174,7 +174,7 @@ def test_an_action_says_how_many_rows_it_changed(admin_client, rows, action, wor
         follow=True,
     )
 
-    assert f"2 switched {word}" in page.content.decode()
+    assert f"2 providers switched {word}" in page.content.decode()
     assert snapshot.version() == before + 2
 
 

@@ -118,7 +118,8 @@ def test_it_repeats_what_a_tool_answered():
 
 @pytest.mark.parametrize("status", [400, 401, 429, 503, 529])
 async def test_it_fails_with_the_status_that_was_asked_for(status):
-    reply = answer(orjson.dumps(ask(f"/error {status}")))
+    body = orjson.dumps(ask(f"/error {status}"))
+    reply = await answer(InProcessAsk(KIND.dialect, body, stream=False))
 
     body = b"".join([piece async for piece in reply.pieces])
     assert reply.status == status

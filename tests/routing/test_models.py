@@ -63,7 +63,15 @@ def test_the_least_provider_is_valid():
 
 
 def test_every_kind_can_be_chosen():
-    assert [name for name, _label in kind_choices()] == ["openrouter", "demo"]
+    assert {name for name, _label in kind_choices()} == {
+        "openrouter",
+        "anthropic",
+        "openai_compatible",
+        "litellm_proxy",
+        "litellm_sdk",
+        "ollama",
+        "demo",
+    }
 
 
 @pytest.mark.django_db

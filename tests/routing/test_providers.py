@@ -5,7 +5,7 @@ import pytest
 from conversion.dialects import Dialect
 from conversion.errors import GatewayError
 from routing.models.provider import kind_choices
-from routing.providers import KINDS, openrouter
+from routing.providers import KINDS, anthropic, litellm_proxy, openai_compatible, openrouter
 from routing.providers.kind import bearer
 
 
@@ -45,3 +45,70 @@ def test_openrouter_takes_reasoning_in_its_own_words():
     assert traits.reasoning == "openrouter"
     assert traits.reasoning_replay == "details"
     assert openrouter.KIND.paths[Dialect.OPENAI_CHAT] == "/chat/completions"
+
+
+@pytest.mark.parametrize(
+    ("model", "thinking", "sampling", "system_turns"),
+    [
+        ("claude-3-5-haiku-20241022", "none", True, False),
+        ("claude-3-7-sonnet-latest", "enabled", True, False),
+        ("claude-sonnet-4-20250514", "enabled", True, False),
+        ("claude-haiku-4-5-20251001", "enabled", True, False),
+        ("anthropic/claude-sonnet-4.5", "enabled", True, False),
+        ("claude-opus-4-6", "adaptive", True, False),
+        ("claude-opus-4-8", "adaptive", False, True),
+        ("claude-sonnet-5", "adaptive", False, False),
+        ("claude-opus-5-5", "adaptive", False, True),
+        ("claude-of-tomorrow", "adaptive", False, False),
+    ],
+)
+def test_a_claude_takes_what_its_version_does(model, thinking, sampling, system_turns):
+    traits = anthropic.messages_traits(model)
+
+    assert traits.model == model
+    assert (traits.thinking, traits.sampling, traits.system_turns) == (
+        thinking,
+        sampling,
+        system_turns,
+    )
+
+
+def test_openrouter_takes_claudes_ways_for_claudes_alone():
+    assert openrouter.messages_traits("anthropic/claude-opus-4.6").thinking == "adaptive"
+    assert openrouter.messages_traits("openai/gpt-5").thinking == "enabled"
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "reasoning", "replay"),
+    [
+        ("gpt-5-mini", "max_completion_tokens", "effort", "none"),
+        ("openai/o3", "max_completion_tokens", "effort", "none"),
+        ("gpt-4o", "max_completion_tokens", "none", "none"),
+        ("deepseek-reasoner", "max_tokens", "none", "content"),
+        ("Qwen/Qwen3-32B", "max_tokens", "effort", "content"),
+        ("grok-4", "max_tokens", "effort", "none"),
+        ("gemini-2.5-pro", "max_tokens", "effort", "none"),
+        ("my-own-llama", "max_tokens", "none", "none"),
+    ],
+)
+def test_compatible_servers_differ_by_the_model(model, field, reasoning, replay):
+    traits = openai_compatible.traits(model)
+
+    assert traits.model == model
+    assert traits.max_tokens_field == field
+    assert (traits.reasoning, traits.reasoning_replay) == (reasoning, replay)
+
+
+def test_the_version_in_an_address_is_optional():
+    for kind in KINDS.values():
+        if kind.version_path:
+            assert all(
+                path.startswith((kind.version_path, "/api/", "/health"))
+                for path in kind.paths.values()
+            )
+
+
+def test_only_litellm_proxy_tells_its_cost_in_a_header():
+    assert litellm_proxy.KIND.cost_header == "x-litellm-response-cost"
+    assert litellm_proxy.traits("claude-sonnet").cache_control
+    assert not litellm_proxy.traits("gpt-5").cache_control

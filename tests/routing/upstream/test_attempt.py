@@ -100,6 +100,7 @@ async def test_the_body_arrives_untouched_with_the_secret_and_nothing_else(pools
         "accept": "application/json",
         "accept-encoding": "identity",
         "user-agent": "llmgateway",
+        "x-title": "llmgateway",
         "content-length": str(len(BODY)),
     }
 

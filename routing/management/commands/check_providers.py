@@ -1,0 +1,62 @@
+"""Says of each provider whether it answers, takes its credential, and has credit left."""
+
+import asyncio
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from routing import snapshot
+from routing.providers.facts import ProviderState
+from routing.snapshot import ProviderPicture
+from routing.upstream import lookups
+
+
+class Command(BaseCommand):
+    help = "Check every provider that is switched on, or those named; exit code 1 when one has a problem."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("slugs", nargs="*", metavar="PROVIDER")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        providers = chosen(snapshot.build().providers.values(), options["slugs"])
+        states = asyncio.run(check_all(providers))
+        width = max((len(provider.slug) for provider in providers), default=0)
+        for provider, state in zip(providers, states, strict=True):
+            self.stdout.write(f"{provider.slug:<{width}}  {sentence(state)}")
+        if not providers:
+            self.stdout.write("No provider is switched on.")
+        if any(state.problem for state in states):
+            raise CommandError("Some providers have a problem.")
+
+
+def chosen(providers: Any, slugs: list[str]) -> list[ProviderPicture]:
+    """The providers to look at.
+
+    Raises:
+        CommandError: a name is not known, or switched off.
+    """
+    known = {provider.slug: provider for provider in providers}
+    unknown = sorted(set(slugs) - set(known))
+    if unknown:
+        raise CommandError(
+            f"No provider {', '.join(unknown)} is switched on; there are: {', '.join(sorted(known)) or 'none'}."
+        )
+    return [known[slug] for slug in (slugs or sorted(known))]
+
+
+async def check_all(providers: list[ProviderPicture]) -> list[ProviderState]:
+    """All at once: a slow one holds up no other."""
+    return list(await asyncio.gather(*(lookups.check(provider) for provider in providers)))
+
+
+def sentence(state: ProviderState) -> str:
+    """One line on a provider."""
+    if state.problem:
+        return f"PROBLEM: {state.problem}"
+    parts = ["ok", state.detail]
+    if state.credit_usd is not None:
+        parts.append(f"{state.credit_usd:f} USD left")
+    if state.latency_ms is not None:
+        parts.append(f"{state.latency_ms} ms")
+    return ", ".join(filter(None, parts))

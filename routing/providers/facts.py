@@ -1,0 +1,105 @@
+"""What providers tell of themselves: their models, and whether they and the credential work."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+TOKENS_PER_MTOK = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPrices:
+    """USD per million tokens, and per request; None where the provider does not say."""
+
+    prompt_usd_per_mtok: Decimal | None = None
+    completion_usd_per_mtok: Decimal | None = None
+    cache_read_usd_per_mtok: Decimal | None = None
+    cache_write_usd_per_mtok: Decimal | None = None
+    cache_write_1h_usd_per_mtok: Decimal | None = None
+    reasoning_usd_per_mtok: Decimal | None = None
+    request_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """One model of a provider's list; None or empty where the list does not say.
+
+    ``parameters`` are the request fields it takes, ``inputs`` the kinds of content (text, image, file, audio).
+    ``state`` is a word on where it is: ``loaded`` in memory, ``pulled`` to disk (Ollama).
+    """
+
+    id: str
+    name: str = ""
+    context_window_tokens: int | None = None
+    max_output_tokens: int | None = None
+    parameters: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    prices: ModelPrices = field(default_factory=ModelPrices)
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderState:
+    """What a look at a provider found. ``problem`` is empty when all is well; no field holds a secret.
+
+    ``credit_usd`` is what the credential may still spend; None where the provider does not tell, or sets no limit.
+    """
+
+    problem: str = ""
+    detail: str = ""
+    credit_usd: Decimal | None = None
+    latency_ms: int | None = None
+
+
+def read_openai_models(body: Any) -> list[ModelFacts]:
+    """OpenAI's list of models, with what vLLM, LiteLLM and llama.cpp put beside it."""
+    return [
+        ModelFacts(
+            id=entry["id"],
+            context_window_tokens=count_in(
+                entry, "max_model_len", "context_length", "max_input_tokens"
+            ),
+            max_output_tokens=count_in(entry, "max_output_tokens", "max_tokens"),
+        )
+        for entry in entries_of(body)
+    ]
+
+
+def entries_of(body: Any, key: str = "data", name: str = "id") -> list[dict[str, Any]]:
+    """The objects of a list that have a name; whatever else is there is passed over."""
+    rows = body.get(key) if isinstance(body, dict) else body
+    if not isinstance(rows, list):
+        return []
+    return [
+        row
+        for row in rows
+        if isinstance(row, dict) and isinstance(row.get(name), str) and row[name]
+    ]
+
+
+def count_in(entry: Mapping[str, Any], *names: str) -> int | None:
+    """The first of these members that is a positive whole number."""
+    for name in names:
+        value = entry.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value
+    return None
+
+
+def usd_in(entry: Any, name: str) -> Decimal | None:
+    """A sum of money, exact; None for what is none (OpenRouter writes -1 where a price varies)."""
+    value = entry.get(name) if isinstance(entry, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() and amount >= 0 else None
+
+
+def per_mtok(entry: Any, name: str) -> Decimal | None:
+    """A price per token as one per million tokens."""
+    amount = usd_in(entry, name)
+    return None if amount is None else (amount * TOKENS_PER_MTOK).normalize()

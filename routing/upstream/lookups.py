@@ -1,0 +1,149 @@
+"""Looks a provider up, off the hot path: does it answer, does the credential work, what is left, which models has it.
+
+httpx here, because its API is the kinder one and speed does not matter. No message holds a secret or a body.
+"""
+
+import ssl
+import time
+from dataclasses import replace
+from typing import Any
+
+import httpx
+
+from conversion.errors import GatewayError
+from routing.providers.facts import ModelFacts, ProviderState
+from routing.snapshot import CredentialPicture, ProviderPicture
+from routing.upstream.attempt import Outgoing, write_headers
+from routing.upstream.errors import UpstreamUnreachable
+
+LOOKUP_S = 10.0
+PAGES_MAX = 50
+ANSWER_BYTES_MAX = 32 * 1024 * 1024
+
+
+async def check(provider: ProviderPicture) -> ProviderState:
+    """Whether the provider answers, and takes its first credential; with what it may still spend, where that is told."""
+    kind = provider.kind
+    credential = provider.credentials[0] if provider.credentials else None
+    if credential is None and kind.needs_credential:
+        return ProviderState(problem="no credential is switched on")
+    if not kind.calls_out or not kind.health_path:
+        return ProviderState(detail="answers inside the gateway")
+    began = time.monotonic()
+    try:
+        async with _client(provider, credential) as client:
+            state = await _check_health(client, provider)
+            if not state.problem and kind.credits_path and kind.read_credits:
+                state = await _with_credits(client, provider, state)
+            if not state.problem and kind.health_path != kind.models_path:
+                state = await _with_credential_tried(client, provider, state)
+    except GatewayError as error:
+        return ProviderState(problem=error.message)
+    return replace(state, latency_ms=round((time.monotonic() - began) * 1000))
+
+
+async def list_models(provider: ProviderPicture) -> list[ModelFacts]:
+    """The provider's models, as it lists them; empty for a kind without a list.
+
+    Raises:
+        GatewayError: it does not answer, or refuses.
+    """
+    kind = provider.kind
+    if not kind.calls_out or not kind.models_path or kind.read_models is None:
+        return []
+    credential = provider.credentials[0] if provider.credentials else None
+    found: list[ModelFacts] = []
+    async with _client(provider, credential) as client:
+        url: str | None = provider.base_url + kind.models_path
+        for _page in range(PAGES_MAX):
+            if url is None:
+                break
+            body = await _get(client, provider, url)
+            found += kind.read_models(body)
+            url = _next_page(provider, body)
+        if kind.loaded_path:
+            body = await _get(client, provider, provider.base_url + kind.loaded_path)
+            loaded = {facts.id for facts in kind.read_models(body)}
+            found = [replace(f, state="loaded") if f.id in loaded else f for f in found]
+    return found
+
+
+def _next_page(provider: ProviderPicture, body: Any) -> str | None:
+    """Anthropic's lists tell the last id, OpenRouter's link to the next page."""
+    if not isinstance(body, dict):
+        return None
+    if body.get("has_more") and isinstance(body.get("last_id"), str):
+        address = httpx.URL(provider.base_url + provider.kind.models_path)
+        return str(address.copy_merge_params({"after_id": body["last_id"]}))
+    links = body.get("links")
+    following = links.get("next") if isinstance(links, dict) else None
+    if not isinstance(following, str) or not following:
+        return None
+    url = httpx.URL(provider.base_url).join(following)
+    # The credential goes along: never to another host.
+    return str(url) if url.host == httpx.URL(provider.base_url).host else None
+
+
+async def _check_health(client: httpx.AsyncClient, provider: ProviderPicture) -> ProviderState:
+    body = await _get(client, provider, provider.base_url + provider.kind.health_path)
+    return provider.kind.read_health(body) if provider.kind.read_health else ProviderState()
+
+
+async def _with_credits(
+    client: httpx.AsyncClient, provider: ProviderPicture, state: ProviderState
+) -> ProviderState:
+    """The account's credit where the credential may see it; most may not, and that is no problem."""
+    kind = provider.kind
+    try:
+        body = await _get(client, provider, provider.base_url + kind.credits_path)
+    except GatewayError:
+        return state
+    credits = kind.read_credits(body) if kind.read_credits else ProviderState()
+    amounts = [usd for usd in (state.credit_usd, credits.credit_usd) if usd is not None]
+    return replace(
+        state,
+        problem=state.problem or (credits.problem if credits.credit_usd is not None else ""),
+        credit_usd=min(amounts) if amounts else None,
+    )
+
+
+async def _with_credential_tried(
+    client: httpx.AsyncClient, provider: ProviderPicture, state: ProviderState
+) -> ProviderState:
+    """A health page that is open to all says nothing of the credential: the list of models does."""
+    if provider.kind.read_health is not None or not provider.kind.models_path:
+        return state
+    await _get(client, provider, provider.base_url + provider.kind.models_path)
+    return state
+
+
+def _client(provider: ProviderPicture, credential: CredentialPicture | None) -> httpx.AsyncClient:
+    headers = dict(write_headers(provider, credential, Outgoing(b"", provider.dialect)))
+    del headers["Content-Type"]
+    verify: ssl.SSLContext | bool = provider.verify_tls
+    if provider.verify_tls and provider.ca_bundle_pem:
+        verify = ssl.create_default_context(cadata=provider.ca_bundle_pem)
+    timeout = httpx.Timeout(LOOKUP_S, connect=provider.timeouts.connect_s)
+    return httpx.AsyncClient(headers=headers, verify=verify, timeout=timeout, trust_env=False)
+
+
+async def _get(client: httpx.AsyncClient, provider: ProviderPicture, url: str) -> Any:
+    """The decoded answer.
+
+    Raises:
+        UpstreamUnreachable: nobody answers, or not with JSON.
+        GatewayError: the provider refuses, in the words of its kind.
+    """
+    try:
+        answer = await client.get(url)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        reason = type(error).__name__
+        raise UpstreamUnreachable(f"provider {provider.slug} does not answer ({reason})") from error
+    if answer.status_code >= 300 or len(answer.content) > ANSWER_BYTES_MAX:
+        raise provider.kind.read_error(answer.status_code, answer.content[:65536], None)
+    try:
+        return answer.json()
+    except ValueError as error:
+        raise UpstreamUnreachable(
+            f"provider {provider.slug} does not answer with JSON: is the base URL right?"
+        ) from error
