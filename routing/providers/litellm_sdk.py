@@ -63,9 +63,7 @@ def prepare() -> None:
         if _Held.litellm is not None:
             return
         litellm: Any = importlib.import_module("litellm")
-        for name in LOGGERS:
-            # Its own lines may quote a body; what went wrong is told by the exception.
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+        _quieten()
         # Its types do not fit what it puts into them: the warnings help nobody here, and quote bodies.
         for message in WARNINGS:
             warnings.filterwarnings("ignore", message, UserWarning)
@@ -81,9 +79,15 @@ def prepare() -> None:
         _Held.litellm = litellm
 
 
-def is_prepared() -> bool:
-    """Whether a request would find LiteLLM loaded."""
-    return _Held.litellm is not None
+def _quieten() -> None:
+    """Silence LiteLLM's own log, which may quote a body, and take its filters off the log of everybody else."""
+    for name in LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    loggers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict)]
+    for logger in (logging.root, *loggers):
+        for added in list(logger.filters):
+            if type(added).__module__.partition(".")[0] == "litellm":
+                logger.removeFilter(added)
 
 
 async def let_go() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -641,6 +642,20 @@ def test_nothing_reaches_the_network_and_nothing_is_printed():
     assert run.returncode == 0, run.stderr
     assert run.stdout == ""
     assert run.stderr == ""
+
+
+def test_it_leaves_the_log_of_everybody_else_alone():
+    prepare()
+
+    names = [None, *logging.root.manager.loggerDict]
+    added = {
+        f"{name}: {type(filter_).__name__}"
+        for name in names
+        for filter_ in logging.getLogger(name).filters
+        if type(filter_).__module__.startswith("litellm")
+    }
+    assert added == set()
+    assert not logging.getLogger("LiteLLM").isEnabledFor(logging.ERROR)
 
 
 async def test_requests_that_come_while_it_loads_wait_for_it(upstream, monkeypatch):
