@@ -20,12 +20,14 @@ from conversion.dialects import Converter, Dialect
 from conversion.errors import (
     GatewayError,
     NativeError,
+    RequestInexpressible,
     UpstreamError,
     UpstreamInvalid,
     UpstreamOutOfCredit,
     UpstreamUnauthorized,
 )
 from conversion.pairs import make_converter
+from conversion.report import Report
 from conversion.usage import Usage
 from llmgateway.exchange import ClientRequest
 from routing.snapshot import CredentialPicture, Target
@@ -42,11 +44,12 @@ DEFAULT_VERSION: Mapping[str, str] = {"anthropic-version": "2023-06-01"}
 
 @dataclass(slots=True)
 class Asked:
-    """What all attempts of one request have in common. ``alias`` is the name the client asked for."""
+    """What all attempts of one request have in common. ``is_strict``: nothing may be left out."""
 
     ask: ClientRequest
     call: Call
     key: KeyPicture
+    is_strict: bool = False
 
 
 class Attempt:
@@ -68,7 +71,7 @@ class Attempt:
         """Translate the request for the target.
 
         Raises:
-            RequestInvalid: the request is broken, or the target cannot take it.
+            RequestInvalid: the request is broken, or the target cannot take it (all of it, where that is asked for).
         """
         ask, call = asked.ask, asked.call
         self.asked = asked
@@ -81,6 +84,8 @@ class Attempt:
             answer_id=ask.id.removeprefix("req_"),
             created_s=int(ask.accepted_at.timestamp()),
         )
+        if asked.is_strict:
+            refuse_losses(self.converter.report, target)
         self.reply: Reply | None = None
         self.entry: Entry | None = None
         self._segment: Segment | None = None
@@ -225,6 +230,21 @@ class Attempt:
             request_bytes=len(self.converter.request),
             agent=ask.agent,
             session=ask.session,
+        )
+
+
+def refuse_losses(report: Report, target: Target) -> None:
+    """Refuse what would be sent without a part of it.
+
+    Raises:
+        RequestInexpressible: naming the parts.
+    """
+    lost = report.dropped_paths
+    if lost:
+        raise RequestInexpressible(
+            f"{target.provider.slug} would not get {', '.join(lost)}, and the feature flag strict_conversion is on: "
+            "leave that out, ask for a model that takes it, or have the flag switched off at Routing → Feature flags",
+            path=lost[0],
         )
 
 

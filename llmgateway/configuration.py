@@ -18,11 +18,19 @@ from llmgateway.environment import env_text
 from llmgateway.lined_yaml import BadYaml, Lined, load
 from routing import secrets
 from routing.errors import SecretUnreadable
-from routing.models import Credential, Deployment, ModelAlias, Provider, Route, RouteTarget
+from routing.models import (
+    Credential,
+    Deployment,
+    FeatureFlag,
+    ModelAlias,
+    Provider,
+    Route,
+    RouteTarget,
+)
 
 VERSION = 1
 REFERENCE = re.compile(r"^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$")
-TOP = {"version", "providers", "aliases", "teams"}
+TOP = {"version", "providers", "aliases", "flags", "teams"}
 PROVIDER = {
     "kind",
     "base_url",
@@ -65,6 +73,7 @@ DEPLOYMENT = {
     "parameters": "parameters",
     "quirks": "traits",
 }
+FLAG = {"enabled", "percentage", "teams", "keys"}
 TEAM = {"name", "enabled", "projects"}
 WEIGHT_MAX = 32767
 
@@ -140,8 +149,52 @@ def _apply(run: Import, tree: Lined) -> None:
         _read_provider(run, slug, entry, line)
     for name, entry, line in _entries(run, tree, "aliases"):
         _read_alias(run, name, entry, line)
+    _read_flags(run, tree)
     for slug, entry, line in _entries(run, tree, "teams"):
         _read_team(run, slug, entry, line)
+
+
+def _read_flags(run: Import, tree: Lined) -> None:
+    """``name: true``, or a mapping with ``enabled``, ``percentage``, and ``teams`` and ``keys`` (team/key) of their own."""
+    given = tree.get("flags")
+    if given is None:
+        return
+    if not isinstance(given, Lined):
+        run.fault(tree.line_of("flags"), "flags must be a mapping")
+        return
+    for name, entry in given.items():
+        line = given.line_of(name)
+        if isinstance(entry, bool):
+            _save_flag(run, name, "", "", {"enabled": entry}, line)
+        elif isinstance(entry, Lined):
+            _read_scoped_flag(run, name, entry, line)
+        else:
+            run.fault(line, f"flag {name!r} must be true, false or a mapping")
+
+
+def _read_scoped_flag(run: Import, name: str, entry: Lined, line: int) -> None:
+    _check_keys(run, entry, FLAG, f"flag {name!r}")
+    values = {key: entry[key] for key in ("enabled", "percentage") if key in entry}
+    if values:
+        _save_flag(run, name, "", "", values, line)
+    for section in ("teams", "keys"):
+        group = _group(run, entry, section, set(entry.get(section) or ()))
+        for scope, enabled in group.items():
+            team, _, key = scope.partition("/")
+            if bool(key) == (section == "keys"):
+                _save_flag(run, name, team, key, {"enabled": enabled}, group.line_of(scope))
+            else:
+                run.fault(
+                    group.line_of(scope), "a key is written team/key, a team by its name alone"
+                )
+
+
+def _save_flag(
+    run: Import, name: str, team: str, key: str, values: dict[str, Any], line: int
+) -> None:
+    scope = "/".join(filter(None, (team, key)))
+    what = f"flag {name}" + (f" for {scope}" if scope else "")
+    _save(run, FeatureFlag, {"name": name, "team": team, "key": key}, values, line, what)
 
 
 def _entries(run: Import, tree: Lined, section: str) -> Iterator[tuple[str, Lined, int]]:
@@ -453,8 +506,29 @@ def export() -> dict[str, Any]:
         row.slug: _provider_tree(row) for row in Provider.objects.prefetch_related("credentials")
     }
     tree["aliases"] = {row.name: _alias_tree(row) for row in ModelAlias.objects.all()}
+    flags = _flags_tree()
+    if flags:
+        tree["flags"] = flags
     tree["teams"] = {row.slug: _team_tree(row) for row in Team.objects.prefetch_related("projects")}
     return tree
+
+
+def _flags_tree() -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for row in FeatureFlag.objects.order_by("name", "team", "key"):
+        entry = tree.setdefault(row.name, {})
+        if row.key:
+            entry.setdefault("keys", {})[f"{row.team}/{row.key}"] = row.enabled
+        elif row.team:
+            entry.setdefault("teams", {})[row.team] = row.enabled
+        else:
+            entry["enabled"] = row.enabled
+            if row.percentage != 100:
+                entry["percentage"] = row.percentage
+    return {
+        name: entry.get("enabled") if set(entry) == {"enabled"} else entry
+        for name, entry in tree.items()
+    }
 
 
 def _provider_tree(row: Provider) -> dict[str, Any]:

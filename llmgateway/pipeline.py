@@ -28,6 +28,7 @@ from llmgateway.runtime import Runtime
 from llmgateway.wire import Wire
 from routing import planning, snapshot
 from routing.errors import ModelUnknown
+from routing.flags import STRICT_CONVERSION
 from routing.planning import Plan
 from routing.snapshot import RetryPolicy
 from routing.upstream.errors import NetworkError
@@ -50,7 +51,10 @@ async def serve(ask: ClientRequest, wire: Wire, runtime: Runtime) -> HttpRespons
         wire.keep_alive(
             PING[ask.dialect.family], after_s=runtime.ping_after_s, headers=early_headers(ask.id)
         )
-    return await first_answer(plan, Asked(ask, call, key), wire, runtime)
+    is_strict = snapshot.current().flags.is_on(
+        STRICT_CONVERSION, team=key.team, key=key.name, request_id=ask.id
+    )
+    return await first_answer(plan, Asked(ask, call, key, is_strict), wire, runtime)
 
 
 def plan_for(key: KeyPicture, call: Call, *, dice: random.Random) -> Plan:

@@ -164,6 +164,11 @@ UNFOLD = {
                         "icon": "alt_route",
                         "link": "/admin/routing/modelalias/",
                     },
+                    {
+                        "title": "Feature flags",
+                        "icon": "toggle_on",
+                        "link": "/admin/routing/featureflag/",
+                    },
                 ],
             },
             {
@@ -281,4 +286,7 @@ OPENROUTER_API_KEY = env_text("OPENROUTER_API_KEY")
 OPENROUTER_API_BASE = env_text("OPENROUTER_API_BASE", "https://openrouter.ai/api/v1")
 OPENROUTER_DIRECT_TIMEOUT_S = env_int("OPENROUTER_DIRECT_TIMEOUT", default=600, at_least=1)
 OPENROUTER_DIRECT_RETRIES = env_int("OPENROUTER_DIRECT_RETRIES", default=3)
+# First values of feature flags; a row in the database wins (routing/flags.py declares them).
+FLAGS_AT_FIRST = {"strict_conversion": env_bool("STRICT_CONVERSION_ENABLED", default=False)}
+
 OPENROUTER_DIRECT_MODEL_FORMAT = env_text("OPENROUTER_DIRECT_MODEL_FORMAT", "{model}")

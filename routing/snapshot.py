@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import re2
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.db.models.signals import post_delete, post_save
@@ -24,6 +25,7 @@ from conversion.dialects import Dialect
 from conversion.traits import Traits
 from routing import models, providers, secrets
 from routing.errors import SecretUnreadable, SnapshotUnbuilt
+from routing.flags import FlagRow, FlagSet
 from routing.providers.kind import ProviderKind
 from routing.secrets import OpenedSecret
 
@@ -34,6 +36,7 @@ WATCHED = (
     models.ModelAlias,
     models.Route,
     models.RouteTarget,
+    models.FeatureFlag,
 )
 
 
@@ -138,6 +141,7 @@ class Snapshot:
     patterns: tuple[AliasPicture, ...]
     providers: Mapping[str, ProviderPicture]
     warnings: tuple[str, ...] = field(default=())
+    flags: FlagSet = field(default_factory=lambda: FlagSet({}, settings.FLAGS_AT_FIRST))
 
 
 class _Held:
@@ -245,7 +249,16 @@ def build() -> Snapshot:
         patterns=tuple(patterns),
         providers={picture.slug: picture for picture in pictures.values()},
         warnings=tuple(warnings),
+        flags=_flag_set(),
     )
+
+
+def _flag_set() -> FlagSet:
+    rows: dict[str, tuple[FlagRow, ...]] = {}
+    for row in models.FeatureFlag.objects.all():
+        word = FlagRow(row.enabled, row.team, row.key, row.percentage)
+        rows[row.name] = (*rows.get(row.name, ()), word)
+    return FlagSet(rows, settings.FLAGS_AT_FIRST)
 
 
 def _provider_picture(row: models.Provider, warnings: list[str]) -> ProviderPicture:

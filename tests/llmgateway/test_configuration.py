@@ -11,7 +11,14 @@ from django.core.management import CommandError, call_command
 from accounting.models import Project, Team
 from llmgateway.configuration import ConfigurationFaulty, export, import_text, variable_name
 from routing import secrets, snapshot
-from routing.models import Credential, Deployment, ModelAlias, Provider, RouteTarget
+from routing.models import (
+    Credential,
+    Deployment,
+    FeatureFlag,
+    ModelAlias,
+    Provider,
+    RouteTarget,
+)
 from tests.factories.routing import (
     SECRET,
     make_alias,
@@ -546,3 +553,56 @@ def test_the_export_command_writes_to_a_file_or_prints(tmp_path):
 
     assert yaml.safe_load(out.getvalue())["providers"]["openrouter"]["kind"] == "openrouter"
     assert (tmp_path / "out.yaml").read_text() == out.getvalue()
+
+
+FLAGS = """\
+version: 1
+providers:
+  proxy: {kind: litellm_proxy, base_url: "http://127.0.0.1:4000", dialect: anthropic_messages}
+flags:
+  strict_conversion:
+    enabled: true
+    percentage: 20
+    teams: {alder: false}
+    keys: {alder/laptop: true}
+"""
+
+
+def test_flags_and_dialects_are_rows_and_come_back_the_same():
+    import_text(FLAGS, dry_run=False)
+    words = {str(row): (row.enabled, row.percentage) for row in FeatureFlag.objects.order_by("pk")}
+
+    assert words == {
+        "strict_conversion": (True, 20),
+        "strict_conversion for alder": (False, 100),
+        "strict_conversion for alder/laptop": (True, 100),
+    }
+    assert Provider.objects.get().dialect == "anthropic_messages"
+    assert export()["flags"] == yaml.safe_load(FLAGS)["flags"]
+    assert export()["providers"]["proxy"]["dialect"] == "anthropic_messages"
+    assert import_text(yaml.safe_dump(export()), dry_run=False).changes == []
+
+
+def test_a_flag_may_be_just_on():
+    import_text("version: 1\nflags: {strict_conversion: true}\n", dry_run=False)
+
+    assert export()["flags"] == {"strict_conversion": True}
+
+
+@pytest.mark.parametrize(
+    ("flags", "fault"),
+    [
+        ("[strict_conversion]", "line 2: flags must be a mapping"),
+        ("{strict_conversion: 5}", "flag 'strict_conversion' must be true, false or a mapping"),
+        ("{unheard_of: true}", "unheard_of"),
+        ("{strict_conversion: {colour: red}}", "has no setting 'colour'"),
+        ("{strict_conversion: {keys: {alder: true}}}", "a key is written team/key"),
+        ("{strict_conversion: {teams: {alder/laptop: true}}}", "a key is written team/key"),
+        ("{strict_conversion: {percentage: 101}}", "100"),
+    ],
+)
+def test_faults_of_flags_are_told_with_their_line(flags, fault):
+    (told,) = faults_of(f"version: 1\nflags: {flags}\n")
+
+    assert told.startswith("line 2: ")
+    assert fault in told
