@@ -5,6 +5,7 @@ from typing import Any
 from conversion.anthropic_over_openai.reading import as_object, write_json
 from conversion.errors import RequestInvalid
 from conversion.openai_over_anthropic.reading import Block, Reading
+from conversion.openai_over_anthropic.schemas import FITTED, fit_schema
 
 JSON_ONLY = "Answer with one JSON object and nothing else: no words around it, no code fence."
 JSON_OF_SCHEMA = "Answer with JSON that is valid against the schema below and nothing else: no words around it, no code fence."
@@ -35,7 +36,10 @@ def write_format(
     if not isinstance(schema, dict):
         raise RequestInvalid("Field required: a JSON schema", path=f"{path}.schema")
     if reading.traits.structured_output:
-        request["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
+        fitted = fit_schema(schema, f"{path}.schema")
+        if fitted != schema:
+            reading.report.mapped(f"{path}.schema", FITTED)
+        request["output_config"] = {"format": {"type": "json_schema", "schema": fitted}}
         if given.get("description"):
             reading.report.dropped(f"{path}.description", "a form has no description")
         return

@@ -121,7 +121,7 @@ def _refuse(body: dict[str, Any]) -> None:
 
 def _write_user(request: dict[str, Any], body: dict[str, Any], reading: Reading) -> None:
     """``metadata.user_id`` (anthropic 2.11.0, ``types/metadata_param.py``: opaque, at most 256 characters, no name or address)."""
-    told = [name for name in USER_FIELDS if body.get(name) is not None]
+    told = [name for name in USER_FIELDS if body.get(name) not in (None, "")]
     for number, name in enumerate(told):
         user = body[name]
         if not isinstance(user, str):
@@ -133,7 +133,7 @@ def _write_user(request: dict[str, Any], body: dict[str, Any], reading: Reading)
         elif len(user) > USER_CHARS_MAX or "@" in user:
             request["metadata"] = {"user_id": sha256(user.encode()).hexdigest()}
             reading.report.mapped(name, "sent as its SHA-256")
-        elif user:
+        else:
             request["metadata"] = {"user_id": user}
 
 

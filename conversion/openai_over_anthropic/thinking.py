@@ -27,6 +27,7 @@ BUDGETS = {
 }
 """A budget for each effort, so that the way back (``anthropic_over_openai.thinking``) finds the same effort."""
 BUDGET_PATH = "reasoning.max_tokens"
+LIMITS = frozenset({"max_tokens", "max_completion_tokens"})
 MEMBERS = frozenset({"effort", "max_tokens", "enabled", "exclude"})
 
 
@@ -165,21 +166,33 @@ def _write_budget(
     if why:
         reading.report.dropped(wish.path, why)
         return False
-    limit_told = body.get("max_completion_tokens") is not None or body.get("max_tokens") is not None
     budget = wish.budget
     if budget is None:
         budget = BUDGETS[wish.effort or "medium"]
-        if limit_told:  # leave room for the answer, before more is asked for than the client said
+        if LIMITS.intersection(name for name, value in body.items() if value is not None):
+            # Leave room for the answer before more is asked for than the client said.
             budget = min(budget, max(BUDGET_MIN, request["max_tokens"] * 4 // 5))
+    budget = _fit(max(budget, BUDGET_MIN), request, reading)
+    if budget is None:
+        reading.report.dropped(wish.path, "no budget for thoughts fits into the limit of tokens")
+        return False
+    request["thinking"] = {"type": "enabled", "budget_tokens": budget}
+    if wish.is_shown is False:
+        request["thinking"]["display"] = "omitted"
+    _note_budget(budget, wish, reading)
+    return True
+
+
+def _note_budget(budget: int, wish: _Wish, reading: Reading) -> None:
+    if wish.budget is None:
         reading.report.mapped(wish.path, f"sent as a budget of {budget} tokens")
-    elif budget < BUDGET_MIN:
+        return
+    if wish.budget != budget:
         reading.report.mapped(
-            BUDGET_PATH, f"raised from {budget} to {BUDGET_MIN}, the least there is"
+            BUDGET_PATH, f"changed from {wish.budget} to {budget}, to fit the limits"
         )
-        budget = BUDGET_MIN
-    elif wish.effort is not None:
+    if wish.effort is not None:
         reading.report.dropped("reasoning.effort", "the budget is told already")
-    return _fit(budget, wish, request, reading)
 
 
 def _why_not(request: dict[str, Any], reading: Reading) -> str:
@@ -191,28 +204,19 @@ def _why_not(request: dict[str, Any], reading: Reading) -> str:
     return ""
 
 
-def _fit(budget: int, wish: _Wish, request: dict[str, Any], reading: Reading) -> bool:
-    """Put the budget below ``max_tokens``, which is raised by as much as the model allows."""
-    limit = request["max_tokens"]
-    if budget >= limit:
-        most = reading.traits.max_output_tokens
-        raised = budget + limit if most is None else min(budget + limit, most)
-        fitting = min(budget, max(BUDGET_MIN, raised * 4 // 5))
-        if fitting >= raised:
-            reading.report.dropped(
-                wish.path, "no budget for thoughts fits into the limit of tokens"
-            )
-            return False
-        if fitting < budget:
-            reading.report.mapped(
-                wish.path, f"cut down from {budget} to {fitting} tokens, to fit the limit"
-            )
-        if raised > limit:
-            reading.report.mapped(
-                "max_completion_tokens", f"raised from {limit} to {raised}, to hold the thoughts"
-            )
-        budget, request["max_tokens"] = fitting, raised
-    request["thinking"] = {"type": "enabled", "budget_tokens": budget}
-    if wish.is_shown is False:
-        request["thinking"]["display"] = "omitted"
-    return True
+def _fit(budget: int, request: dict[str, Any], reading: Reading) -> int | None:
+    """A budget below ``max_tokens``, which is raised by as much as the model allows; None where none fits."""
+    limit: int = request["max_tokens"]
+    if budget < limit:
+        return budget
+    most = reading.traits.max_output_tokens
+    raised = budget + limit if most is None else min(budget + limit, most)
+    fitting = min(budget, max(BUDGET_MIN, raised * 4 // 5))
+    if fitting >= raised:
+        return None
+    if raised > limit:
+        reading.report.mapped(
+            "max_completion_tokens", f"raised from {limit} to {raised}, to hold the thoughts"
+        )
+        request["max_tokens"] = raised
+    return fitting

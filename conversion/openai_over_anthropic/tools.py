@@ -5,6 +5,7 @@ from typing import Any
 from conversion.anthropic_over_openai.reading import as_list, as_object, need_text
 from conversion.errors import RequestInexpressible, RequestInvalid
 from conversion.openai_over_anthropic.reading import Reading
+from conversion.openai_over_anthropic.schemas import FITTED, fit_schema
 
 Tool = dict[str, Any]
 CHOICES = {"auto": "auto", "required": "any", "none": "none"}
@@ -68,6 +69,10 @@ def _function(function: dict[str, Any], path: str, reading: Reading) -> Tool:
         raise RequestInvalid("Input should be a valid boolean", path=f"{path}.strict")
     if strict and reading.traits.strict_tools:
         tool["strict"] = True
+        fitted = fit_schema(tool["input_schema"], f"{path}.parameters")
+        if fitted != tool["input_schema"]:
+            reading.mapped_once("tools[].function.parameters", FITTED)
+            tool["input_schema"] = fitted
     elif strict:
         reading.dropped_once("tools[].function.strict", "this target cannot keep to a schema")
     _note_others(function, FUNCTION_FIELDS, "tools[].function", reading)

@@ -18,6 +18,16 @@ def test_the_same_name_becomes_the_same_in_each_request():
     assert ToolNames(64).to_upstream("my.tool") == ToolNames(64).to_upstream("my.tool")
 
 
+def test_a_tool_that_is_called_like_an_alias_keeps_its_name():
+    alias = ToolNames(64).to_upstream("my.tool")
+    names = ToolNames(64)
+    assert names.to_upstream(alias) == alias
+    assert names.to_upstream("my.tool") != alias
+    behind = ToolNames(64)
+    assert behind.to_upstream("my.tool") == alias
+    assert behind.client_names[behind.to_upstream(alias)] == alias
+
+
 @given(st.lists(st.text(max_size=80), unique=True))
 def test_every_name_is_legal_and_leads_back(given_names):
     names = ToolNames(64)

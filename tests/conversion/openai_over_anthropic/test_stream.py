@@ -1,5 +1,6 @@
 import json
 from contextlib import suppress
+from copy import deepcopy
 
 import pytest
 from hypothesis import given
@@ -96,7 +97,7 @@ ODD = st.recursive(
 @st.composite
 def damaged(draw):
     """A message with something odd in the place of some member."""
-    message = draw(messages())
+    message = deepcopy(draw(messages()))  # parts of it are shared with the next example
     holders = [message, *message["content"]]
     holders += [message["usage"]]
     holder = draw(st.sampled_from(holders))
