@@ -15,6 +15,7 @@ from django.db.models.signals import post_delete, post_save
 
 from accounting import models
 from accounting.pricing import PriceTag
+from conversion.names import matches_any
 
 WATCHED = (models.Team, models.Project, models.VirtualKey, models.Price)
 
@@ -33,7 +34,7 @@ class KeyPicture:
 
     def may_ask_for(self, alias: str) -> bool:
         """Whether this key may ask for the model name."""
-        return not self.allowed or any(_matches(pattern, alias) for pattern in self.allowed)
+        return not self.allowed or matches_any(self.allowed, alias)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,19 +143,3 @@ def _tag(price: models.Price) -> PriceTag:
         reasoning_usd_per_mtok=completion if reasoning is None else reasoning,
         request_usd=price.request_usd,
     )
-
-
-def _matches(pattern: str, name: str) -> bool:
-    """Whether the name fits a pattern in which each ``*`` stands for any text; linear in both."""
-    if "*" not in pattern:
-        return pattern == name
-    head, *middle, tail = pattern.split("*")
-    if not (name.startswith(head) and name.endswith(tail) and len(name) >= len(head) + len(tail)):
-        return False
-    position, end = len(head), len(name) - len(tail)
-    for part in middle:
-        position = name.find(part, position, end)
-        if position < 0:
-            return False
-        position += len(part)
-    return True

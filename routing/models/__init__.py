@@ -2,17 +2,24 @@
 
 from routing.models.catalogue import Deployment
 from routing.models.feature_flag import FeatureFlag
+from routing.models.header_rule import HeaderRule
 from routing.models.provider import Credential, Provider
 from routing.models.route import ModelAlias, Route, RouteTarget
+from routing.models.tier import AgentType, ModelTier
+from routing.models.transformation import Transformation
 from routing.models.version import RoutingVersion
 
 __all__ = [
+    "AgentType",
     "Credential",
     "Deployment",
     "FeatureFlag",
+    "HeaderRule",
     "ModelAlias",
+    "ModelTier",
     "Provider",
     "Route",
     "RouteTarget",
     "RoutingVersion",
+    "Transformation",
 ]

@@ -32,6 +32,12 @@ def validate_traits(value: object) -> None:
         )
 
 
+def _fact(what: str) -> "models.BooleanField[bool | None, bool | None]":
+    return models.BooleanField(
+        null=True, blank=True, help_text=f"Whether the model takes {what}. Unknown: it is tried."
+    )
+
+
 class Deployment(models.Model):
     """One callable thing: a provider's model, with the credential and the overrides it is called with."""
 
@@ -61,6 +67,16 @@ class Deployment(models.Model):
         null=True,
         blank=True,
         help_text="The most tokens an answer may have; requests that ask for more are cut down to it.",
+    )
+    takes_tools = _fact("tools")
+    takes_images = _fact("images")
+    can_reason = _fact("wishes to think")
+    can_cache = _fact("cache marks")
+    fact_sources = models.JSONField(
+        default=dict,
+        blank=True,
+        editable=False,
+        help_text="Where each fact came from, by name, as a synchronisation noted it.",
     )
     parameters = models.JSONField(
         default=dict,

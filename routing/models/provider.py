@@ -56,6 +56,13 @@ def _seconds(name: str, help_text: str, default: str) -> "models.DecimalField[De
     )
 
 
+class CredentialMode(models.TextChoices):
+    """Whose credential a provider is called with."""
+
+    MANAGED = "managed", "the gateway's"
+    PASS_THROUGH = "pass_through", "the client's own, passed through"
+
+
 class Provider(models.Model):
     """Someone the gateway calls: OpenRouter, a server of one's own, or the demo."""
 
@@ -130,6 +137,51 @@ class Provider(models.Model):
     retry_network_errors = models.BooleanField(
         default=True,
         help_text="Repeat after a refused or broken connection, as long as nothing has reached the client.",
+    )
+    credential_mode = models.CharField(
+        max_length=12,
+        choices=CredentialMode,
+        default=CredentialMode.MANAGED,
+        help_text="Pass-through: the client's own Authorization or x-api-key goes to the provider untouched, and the "
+        "gateway's key comes as x-llmgateway-key.",
+    )
+    concurrent_max = models.PositiveIntegerField(
+        "concurrent requests",
+        default=0,
+        help_text="The most requests that one process has under way here; further ones wait. 0: no limit.",
+    )
+    queue_max = models.PositiveIntegerField(
+        "waiting requests",
+        default=100,
+        help_text="The most requests that may wait for their turn; further ones go to the next target at once.",
+    )
+    queue_wait_s = _seconds(
+        "longest wait for a turn",
+        "Seconds after which a waiting request goes to the next target.",
+        "10",
+    )
+    cooldown_after = models.PositiveSmallIntegerField(
+        "cooldown after failures",
+        default=5,
+        help_text="After so many failures in a row a deployment is skipped for a while. 0: never.",
+    )
+    cooldown_s = _seconds(
+        "cooldown",
+        "Seconds that a deployment is skipped the first time; doubled for each further one.",
+        "5",
+    )
+    cooldown_max_s = _seconds(
+        "longest cooldown", "The longest time that a deployment is skipped, in seconds.", "300"
+    )
+    check_every_s = models.PositiveIntegerField(
+        "check every (s)",
+        default=300,
+        help_text="Seconds between two looks at whether the provider answers, takes its credential and has credit. 0: never.",
+    )
+    check_model = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="A model that must be in the provider's list. Empty: the list is not asked for.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)

@@ -4,7 +4,14 @@ import re2
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from routing.models.catalogue import Deployment
+from routing.models.catalogue import Deployment, validate_object
+from routing.models.header_names import validate_header_name
+
+
+def _words(help_text: str) -> "models.CharField[str, str]":
+    return models.CharField(
+        max_length=500, blank=True, help_text=f"{help_text} Separated by commas."
+    )
 
 
 class ModelAlias(models.Model):
@@ -56,6 +63,8 @@ class Route(models.Model):
     class Strategy(models.TextChoices):
         IN_ORDER = "in_order", "in order"
         WEIGHTED = "weighted", "by weight, then in order"
+        LATENCY = "lowest_latency", "lowest latency first"
+        COST = "lowest_cost", "lowest cost first"
 
     alias = models.ForeignKey(ModelAlias, on_delete=models.CASCADE, related_name="routes")
     position = models.PositiveSmallIntegerField(
@@ -68,13 +77,43 @@ class Route(models.Model):
         default=Strategy.IN_ORDER,
         help_text="Which target is tried first.",
     )
+    is_sticky = models.BooleanField(
+        "sticky",
+        default=True,
+        help_text="Requests of one session (Claude Code's session id, or the user that a client names) keep to one first "
+        "target, so that its prompt cache stays warm. For strategies other than in order.",
+    )
     enabled = models.BooleanField(default=True)
+    teams = _words("Short names of teams; * stands for any text. Empty: all.")
+    projects = _words("Short names of projects. Empty: all.")
+    keys = _words("Names of API keys. Empty: all.")
+    agent_types = _words("Agent types. Empty: all.")
+    tiers = _words("Model tiers, as the agent type gives them. Empty: all.")
+    request_classes = _words("What x-claude-code-request-class says. Empty: all.")
+    header = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="A header that requests must have, such as x-env: prod*. Empty: none.",
+    )
 
     class Meta:
         ordering = ["alias__name", "position", "pk"]
 
     def __str__(self) -> str:
         return f"{self.alias} #{self.position}"
+
+    def clean(self) -> None:
+        """A header condition is a name and what it holds."""
+        if self.header:
+            name, colon, _value = self.header.partition(":")
+            if not colon:
+                raise ValidationError(
+                    {"header": "Write a name, a colon and a value, such as x-env: prod*."}
+                )
+            try:
+                validate_header_name(name.strip())
+            except ValidationError as error:
+                raise ValidationError({"header": error.messages}) from error
 
 
 class RouteTarget(models.Model):
@@ -87,6 +126,31 @@ class RouteTarget(models.Model):
     )
     weight = models.PositiveSmallIntegerField(
         default=1, help_text="Share of first tries where the route goes by weight."
+    )
+    prompt_tokens_over = models.PositiveIntegerField(
+        "prompt longer than (tokens)",
+        null=True,
+        blank=True,
+        help_text="Only for longer prompts, as estimated from the text. Empty: for all.",
+    )
+    prompt_tokens_at_most = models.PositiveIntegerField(
+        "prompt at most (tokens)",
+        null=True,
+        blank=True,
+        help_text="Only for prompts up to this. Empty: for all.",
+    )
+    only_with_tools = models.BooleanField(default=False, help_text="Only for requests with tools.")
+    only_with_images = models.BooleanField(
+        default=False, help_text="Only for requests with images."
+    )
+    only_with_reasoning = models.BooleanField(
+        default=False, help_text="Only for requests that ask the model to think."
+    )
+    parameters = models.JSONField(
+        default=dict,
+        blank=True,
+        validators=[validate_object],
+        help_text="Body fields that are set on every request to this target, over the deployment's own, as a JSON object.",
     )
 
     class Meta:
