@@ -13,6 +13,9 @@ CONTEXT_SUFFIX = "[1m]"
 MODEL_CHARS_MAX = 256
 MESSAGES_MAX = 100_000
 """Anthropic's own limit (anthropic 2.11.0, ``types/message_create_params.py``)."""
+CONTAINERS_MAX = 2_000_000
+"""Objects and lists in one body: each costs a hundred bytes and more once it is read, and the largest prompts have
+some hundred thousands. Braces and brackets in texts count too, which is cheaper than to look where they stand."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -68,6 +71,10 @@ def _read(dialect: Dialect, raw: bytes, *, is_count: bool) -> Call:
 
 
 def _read_object(raw: bytes) -> dict[str, Any]:
+    if len(raw) > CONTAINERS_MAX and raw.count(b"{") + raw.count(b"[") > CONTAINERS_MAX:
+        raise RequestInvalid(
+            f"the request body has more than {CONTAINERS_MAX} braces and brackets, which is more than is read"
+        )
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:

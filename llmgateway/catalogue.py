@@ -1,10 +1,10 @@
 """What a key may call, as ``/v1/models`` tells it: from memory, in the shape of whoever asks."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from django.http import QueryDict
 
 from accounting import keys
 from conversion.dialects import Dialect
@@ -18,7 +18,7 @@ LIMIT_DEFAULT = 20
 LIMIT_MAX = 1000
 
 
-def answer(ask: ClientRequest, model_id: str, *, query: QueryDict) -> bytes:
+def answer(ask: ClientRequest, model_id: str, *, query: Mapping[str, str]) -> bytes:
     """The list, or the one model that ``model_id`` names.
 
     Raises:
@@ -53,10 +53,12 @@ def answer(ask: ClientRequest, model_id: str, *, query: QueryDict) -> bytes:
     )
 
 
-def _page(visible: list[AliasPicture], query: QueryDict) -> tuple[list[AliasPicture], bool]:
+def _page(visible: list[AliasPicture], query: Mapping[str, str]) -> tuple[list[AliasPicture], bool]:
     """The part of the list that ``limit``, ``after_id`` and ``before_id`` ask for, and whether more follows."""
     text = query.get("limit", str(LIMIT_DEFAULT))
-    if not text.isdecimal() or not 1 <= int(text) <= LIMIT_MAX:
+    # Python refuses to read numbers of thousands of digits.
+    is_number = text.isdecimal() and len(text) <= len(str(LIMIT_MAX))
+    if not is_number or not 1 <= int(text) <= LIMIT_MAX:
         raise RequestInvalid(f"Input should be a whole number from 1 to {LIMIT_MAX}", path="limit")
     limit = int(text)
     after, before = query.get("after_id"), query.get("before_id")

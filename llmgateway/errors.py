@@ -44,7 +44,11 @@ class PathUnknown(HttpFault):
 
 
 class MethodNotAllowed(HttpFault):
-    """The address exists, but not for this method."""
+    """The address exists, but not for this method; ``allowed`` are those that it takes."""
+
+    def __init__(self, message: str, *, allowed: str = "POST") -> None:
+        super().__init__(message)
+        self.allowed = allowed
 
 
 class ShuttingDown(HttpFault):
@@ -211,6 +215,8 @@ def error_headers(error: GatewayError) -> dict[str, str]:
         headers["retry-after"] = str(max(1, round(error.retry_after_s)))
     if isinstance(told_by(error), FINAL):
         headers["x-should-retry"] = "false"
+    if isinstance(error, MethodNotAllowed):
+        headers["allow"] = error.allowed
     if isinstance(error, EncodingUnknown):
         headers["accept-encoding"] = "gzip, deflate"  # RFC 9110, 12.5.3
     return headers

@@ -116,24 +116,17 @@ class LeanHandler(ASGIHandler):
         for name, value in scope["headers"]:
             if name == b"content-length" and value.isdigit() and int(value) > self._body_bytes_max:
                 raise self._too_large()
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        first: bytes = message.get("body", b"")
-        if not message.get("more_body", False):
-            if len(first) > self._body_bytes_max:
-                raise self._too_large()
-            return first
         try:
             async with asyncio.timeout(self._body_read_timeout_s):
-                return await self._read_rest(first, receive)
+                return await self._read_pieces(receive)
         except TimeoutError as error:
             raise RequestTooSlow(
                 f"the request body did not arrive within {self._body_read_timeout_s:g} s (GATEWAY_BODY_READ_TIMEOUT_S)"
             ) from error
 
-    async def _read_rest(self, first: bytes, receive: Receive) -> bytes:
-        pieces, size = [first], len(first)
+    async def _read_pieces(self, receive: Receive) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
+from urllib.parse import parse_qsl
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -90,9 +91,13 @@ async def models(request: HttpRequest, model_id: str = "") -> HttpResponseBase:
     ask = read_request(hot, dialect)
     try:
         if request.method not in {"GET", "HEAD"}:
-            raise MethodNotAllowed(f"{request.path_info} takes GET, not {request.method}.")
+            raise MethodNotAllowed(
+                f"{request.path_info} takes GET, not {request.method}.", allowed="GET, HEAD"
+            )
         await runtime()
-        body = catalogue.answer(ask, model_id, query=request.GET)
+        body = catalogue.answer(
+            ask, model_id, query=dict(parse_qsl(ask.query, keep_blank_values=True))
+        )
     except GatewayError as error:
         return failed(error, ask, hot)
     return WholeAnswer(body, id_headers(ask.id))

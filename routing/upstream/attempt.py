@@ -4,6 +4,7 @@ Knows nothing of dialects: what the bytes mean is the converter's business.
 """
 
 import asyncio
+import io
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from routing.upstream.patience import Patience
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 ERROR_BYTES_MAX = 256 * 1024
+BODY_BYTES_AT_ONCE = 1024 * 1024
 DRAIN_S = 1.0
 WHOLE_HEADERS = {
     "Content-Type": "application/json",
@@ -191,7 +193,7 @@ async def send(
         response = await patience.wait_for(
             pool.session.post(
                 url,
-                data=outgoing.body,
+                data=_in_pieces(outgoing.body),
                 headers=write_headers(provider, credential, outgoing),
                 allow_redirects=False,
             )
@@ -234,6 +236,11 @@ async def _answer_in_process(
         raise
     headers = {"content-type": answer.content_type, **answer.headers}
     return Reply(status=answer.status, headers=headers, patience=patience, pieces=answer.pieces)
+
+
+def _in_pieces(body: bytes) -> bytes | io.BytesIO:
+    """The body as aiohttp is to send it: a file goes out in pieces, so that a large one holds nobody else up."""
+    return body if len(body) <= BODY_BYTES_AT_ONCE else io.BytesIO(body)
 
 
 def _address(provider: ProviderPicture, outgoing: Outgoing) -> URL:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conversion.call import MESSAGES_MAX, MODEL_CHARS_MAX, read_call
+from conversion.call import CONTAINERS_MAX, MESSAGES_MAX, MODEL_CHARS_MAX, read_call
 from conversion.dialects import Converter, Dialect
 from conversion.errors import MESSAGE_CHARS_MAX, RequestInvalid
 from conversion.pairs import make_converter
@@ -241,7 +241,7 @@ def test_anything_at_any_place_of_a_request_is_converted_or_refused(first, one, 
     with contextlib.suppress(KeyError, IndexError, TypeError):  # the first took its place away
         body = replaced(body, second[1], other)
 
-    convert_or_refuse(orjson.dumps(body), client)
+    convert_or_refuse(orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS), client)
 
 
 @given(st.binary(max_size=60), st.sampled_from(list(BODIES)))
@@ -279,12 +279,13 @@ def test_deep_nesting_inside_a_signature_of_ours_is_converted_or_refused(key):
 
 
 @pytest.mark.parametrize(("client", "upstream"), PAIRS)
-@pytest.mark.parametrize("depth", [1100, 10_000, 100_000, 5_000_000])
+@pytest.mark.parametrize("depth", [3000, 10_000, 100_000, 5_000_000])
 def test_nesting_that_cannot_be_read_is_refused_and_says_so(client, upstream, depth):
-    for raw in (b"[" * depth, b'{"messages":' * (depth // 20), b'{"a":' + nested(depth) + b"}"):
-        if len(raw) > 13_000:
-            with pytest.raises(RequestInvalid, match="depth limit exceeded"):
-                convert(raw, client, upstream, CLAUDE)
+    words = "depth limit exceeded" if depth < CONTAINERS_MAX else "more than 2000000 braces"
+
+    for raw in (b"[" * depth, b'{"messages":' * depth, b'{"a":' + nested(depth) + b"}"):
+        with pytest.raises(RequestInvalid, match=words):
+            convert(raw, client, upstream, CLAUDE)
 
 
 @pytest.mark.parametrize("dialect", list(BODIES))
@@ -445,6 +446,17 @@ def test_a_hundred_thousand_messages_are_taken_and_one_more_is_not():
         assert len(sent["messages"]) == 100_000
     with pytest.raises(RequestInvalid, match="messages: List should have at most 100000 items"):
         read_call(ANTHROPIC, call_with(MESSAGES_MAX + 1))
+
+
+@pytest.mark.parametrize("empty", [b"{}", b"[]"])
+def test_more_objects_than_memory_is_wise_for_are_refused_unread(empty):
+    few, many = (
+        least()[:-1] + b',"x":[%b]}' % b",".join([empty] * count) for count in (10**6, 2 * 10**6)
+    )
+
+    assert len(read_call(ANTHROPIC, few).body["x"]) == 10**6
+    with pytest.raises(RequestInvalid, match="more than 2000000 braces and brackets"):
+        read_call(ANTHROPIC, many)
 
 
 def test_chat_completions_have_no_limit_of_messages():

@@ -82,8 +82,9 @@ async def test_a_body_that_is_too_large_is_413(pieces, headers):
     assert b"GATEWAY_BODY_BYTES_MAX" in client.body
 
 
-async def test_a_body_that_does_not_come_is_408():
-    client = await ask(Client(b"01234", None))
+@pytest.mark.parametrize("pieces", [(None,), (b"01234", None)])
+async def test_a_body_that_does_not_come_is_408(pieces):
+    client = await ask(Client(*pieces))
 
     assert client.status == 408
     assert b"GATEWAY_BODY_READ_TIMEOUT_S" in client.body
