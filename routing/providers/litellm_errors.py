@@ -58,10 +58,11 @@ BY_CLASS: dict[str, type[GatewayError] | None] = {
     "APITimeoutError": UpstreamTimedOut,
     "ServiceUnavailableError": UpstreamOverloaded,
     "MidStreamFallbackError": UpstreamOverloaded,
-    "InternalServerError": UpstreamBroken,
     "BadGatewayError": UpstreamBroken,
-    # A connection that broke is seen beneath; what is left are failures inside LiteLLM.
-    "APIConnectionError": UpstreamBroken,
+    # Every status that LiteLLM does not know becomes an InternalServerError of 500, Anthropic's 529 among them.
+    "InternalServerError": BY_STATUS,
+    # A connection that broke is seen beneath; what is left are errors in streams, and failures inside LiteLLM.
+    "APIConnectionError": BY_STATUS,
     "APIResponseValidationError": UpstreamInvalid,
     "JSONSchemaValidationError": UpstreamInvalid,
     "APIError": BY_STATUS,
@@ -85,6 +86,7 @@ BROKEN_OFF = frozenset(
     }
 )
 CHAIN_MAX = 10
+INTERNAL = 500
 SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 SECRET_CHARS_MIN = 6
 
@@ -125,8 +127,7 @@ def row_of(error: BaseException) -> str:
 def _known_error(
     error: Exception, wanted: type[GatewayError] | None, secrets: Sequence[str]
 ) -> GatewayError:
-    status = getattr(error, "status_code", None)
-    status = status if isinstance(status, int) and status >= 400 else None
+    status = _status(error)
     retry_after_s = _retry_after_s(error)
     text = _without_secrets(str(getattr(error, "message", "") or error), secrets)
     in_stream = _body_beneath(error) if type(error).__name__ == "APIConnectionError" else None
@@ -162,6 +163,15 @@ def _network_error(error: BaseException) -> NetworkError | None:
         if names & BROKEN_OFF:
             return UpstreamDisconnected("the provider broke off the connection to LiteLLM")
     return None
+
+
+def _status(error: BaseException) -> int | None:
+    """The provider's status: where LiteLLM's own is but 500, one that lies beneath may tell more."""
+    told = [getattr(link, "status_code", None) for link in _chain(error)]
+    statuses = [status for status in told if isinstance(status, int) and 400 <= status <= 599]
+    if statuses and statuses[0] == INTERNAL:
+        return next((status for status in statuses if status != INTERNAL), INTERNAL)
+    return statuses[0] if statuses else None
 
 
 def _body_beneath(error: BaseException) -> dict[str, Any] | None:

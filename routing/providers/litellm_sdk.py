@@ -21,6 +21,8 @@ import warnings
 from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from inspect import isasyncgen
 from typing import Any
 
 import orjson
@@ -33,6 +35,7 @@ from routing.providers.kind import Headers, InProcessAnswer, InProcessAsk, Provi
 from routing.providers.litellm_errors import read_exception
 
 COST_HEADER = "x-litellm-response-cost"
+CLAUDE_FORMAT = "anthropic-claude-v1"  # what OpenRouter calls thoughts that Anthropic signed
 LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 WARNINGS = ("Pydantic serializer warnings", "Item '.*' on TypedDict class '.*' is using")
 
@@ -98,6 +101,8 @@ async def let_go() -> None:
     worker = importlib.import_module("litellm.litellm_core_utils.logging_worker")
     await worker.GLOBAL_LOGGING_WORKER.stop()
     await litellm.close_litellm_async_clients()
+    # That leaves out the client for everybody without one; only its connections may be closed, it makes new ones.
+    await litellm.module_level_aclient.client._transport.aclose()
     litellm.in_memory_llm_clients_cache.flush_cache()
 
 
@@ -131,6 +136,8 @@ async def answer(ask: InProcessAsk) -> InProcessAnswer:
 def client_arguments(body: bytes) -> dict[str, Any]:
     """A request as LiteLLM's keyword arguments; what LiteLLM does not know by name can only reach the provider's body."""
     request: dict[str, Any] = orjson.loads(body)
+    if not str(request.get("model")).startswith("openrouter/"):
+        put_thinking_blocks(request.get("messages"))
     named = {name: value for name, value in request.items() if name in BY_NAME}
     rest = {
         name: value
@@ -138,6 +145,36 @@ def client_arguments(body: bytes) -> dict[str, Any]:
         if name not in BY_NAME and name not in KEPT_BACK
     }
     return {**named, "extra_body": rest} if rest else named
+
+
+def put_thinking_blocks(messages: Any) -> None:
+    """Say the signed thoughts of earlier turns as LiteLLM takes them for a Claude, whoever serves it."""
+    for message in messages if isinstance(messages, list) else ():
+        details = message.pop("reasoning_details", None) if isinstance(message, dict) else None
+        blocks = [block for detail in details or () if (block := _block_of(detail))]
+        if blocks:
+            message["thinking_blocks"] = blocks
+
+
+def _block_of(detail: Any) -> dict[str, Any] | None:
+    """A thought as Anthropic writes it; nothing for one that it has not signed."""
+    if isinstance(detail, dict) and detail.get("signature"):
+        return {
+            "type": "thinking",
+            "thinking": detail.get("text") or "",
+            "signature": detail["signature"],
+        }
+    if isinstance(detail, dict) and detail.get("type") == "reasoning.encrypted":
+        return {"type": "redacted_thinking", "data": detail.get("data") or ""}
+    return None
+
+
+def _detail_of(block: dict[str, Any], index: int) -> dict[str, Any]:
+    head = {"format": CLAUDE_FORMAT, "index": index}
+    if block.get("type") == "redacted_thinking":
+        return {"type": "reasoning.encrypted", "data": block.get("data"), **head}
+    signed = {"signature": block["signature"]} if block.get("signature") else {}
+    return {"type": "reasoning.text", "text": block.get("thinking") or "", **signed, **head}
 
 
 def own_arguments(ask: InProcessAsk) -> dict[str, Any]:
@@ -191,9 +228,12 @@ def chunk_of_stream(chunk: Any) -> dict[str, Any]:
 
 
 def _tidy(part: dict[str, Any]) -> None:
-    """Bring out what LiteLLM hides in a field of its own, as far as another dialect needs it."""
+    """Bring out the thoughts in the form in which they can be sent back, wherever LiteLLM has put them."""
     hidden = part.pop("provider_specific_fields", None) or {}
-    details = hidden.get("reasoning_details")
+    blocks = part.get("thinking_blocks") or ()
+    details = hidden.get("reasoning_details") or [
+        _detail_of(block, index) for index, block in enumerate(blocks)
+    ]
     if details:
         part.setdefault("reasoning_details", details)
 
@@ -236,7 +276,14 @@ class Pieces(AsyncIterator[bytes]):
     async def aclose(self) -> None:
         """End the provider's answer, wherever it is."""
         self._is_ended = True
+        source = self._stream.completion_stream  # which the stream forgets as it closes
         await self._stream.aclose()
+        # LiteLLM's reader of Anthropic's events cannot be closed, and so its connection would stay open until its
+        # memory is collected: what it reads from can be. No longer needed once all of LiteLLM's readers close.
+        for part in getattr(source, "__dict__", {}).values():
+            if isasyncgen(part):
+                with suppress(RuntimeError):
+                    await part.aclose()
 
     def _check_end(self, data: dict[str, Any]) -> None:
         """LiteLLM ends a stream that broke off with a "stop" of its own making."""
@@ -271,7 +318,7 @@ def traits(model: str) -> ChatTraits:
     return ChatTraits(
         model=model,
         reasoning="effort",
-        reasoning_replay="content",
+        reasoning_replay="details" if is_claude else "content",
         cache_control=is_claude,
         top_k=is_claude,
         pdf_files=True,
@@ -288,6 +335,7 @@ KIND = ProviderKind(
     read_error=read_error,
     cost_header=COST_HEADER,
     needs_credential=False,
+    is_litellm=True,
     answer_in_process=answer,
     prepare=prepare,
 )
