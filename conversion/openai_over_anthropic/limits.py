@@ -57,6 +57,9 @@ def write_sampling(
             reading.report.dropped(name, "this model takes no sampling parameters")
         elif is_thinking and not (name == "top_p" and value >= TOP_P_WITH_THINKING_MIN):
             reading.report.dropped(name, "a model that thinks does not take it")
+        elif name == "top_p" and "temperature" in fields:
+            # Refused together since Claude Opus 4.1 (BerriAI/litellm#15097); Anthropic's reference advises against both.
+            reading.report.dropped(name, "temperature is told already, and models refuse both")
         elif name == "temperature" and value > 1:
             reading.report.mapped(name, f"cut down from {value} to 1, the most there is")
             fields[name] = 1

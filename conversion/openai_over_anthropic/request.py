@@ -17,7 +17,11 @@ from conversion.openai_over_anthropic.formats import write_format
 from conversion.openai_over_anthropic.limits import write_max_tokens, write_sampling, write_stop
 from conversion.openai_over_anthropic.reading import Reading
 from conversion.openai_over_anthropic.thinking import write_thinking
-from conversion.openai_over_anthropic.tools import answers_with_function_call, write_tools
+from conversion.openai_over_anthropic.tools import (
+    answers_with_function_call,
+    write_called_tools,
+    write_tools,
+)
 from conversion.openai_over_anthropic.turns import write_turns
 from conversion.report import Report
 from conversion.traits import MessagesTraits
@@ -78,7 +82,7 @@ def write_request(call: Call, traits: MessagesTraits) -> WrittenRequest:
         "model": traits.model,
         "max_tokens": write_max_tokens(call, reading),
         "messages": turns,
-        **tools,
+        **(tools or write_called_tools(turns, reading)),
     }
     write_format(body, request, system, reading)
     if system:

@@ -39,6 +39,20 @@ def write_tools(body: dict[str, Any], reading: Reading) -> dict[str, Any]:
     return {"tools": filtered, "tool_choice": choice} if choice else {"tools": filtered}
 
 
+def write_called_tools(turns: list[dict[str, Any]], reading: Reading) -> dict[str, Any]:
+    """``tools`` for a request that offers none but holds calls, which Anthropic and Bedrock have refused.
+
+    They are named after the calls and may not be used (anthropics/anthropic-sdk-python#494).
+    """
+    blocks = [block for turn in turns for block in turn["content"]]
+    names = {block["name"]: None for block in blocks if block["type"] == "tool_use"}
+    if not names:
+        return {}
+    reading.report.mapped("tools", "earlier calls need their tools: named, but not to be used")
+    tools = [{"name": name, "input_schema": _schema(None, "")} for name in names]
+    return {"tools": tools, "tool_choice": {"type": "none"}}
+
+
 def answers_with_function_call(body: dict[str, Any]) -> bool:
     """Whether the client knows the deprecated functions only, and is to be answered in their way."""
     return bool(body.get("functions")) and not body.get("tools")

@@ -43,6 +43,7 @@ def check_request(request: dict[str, Any]) -> None:
         assert "top_k" not in request
         assert request.get("top_p", 1) >= 0.95
     assert 0 <= request.get("temperature", 0) <= 1
+    assert not {"temperature", "top_p"} <= set(request)
     assert all(text.strip() for text in request.get("stop_sequences", []))
 
 
@@ -101,6 +102,8 @@ def _check_pairs(turn: dict[str, Any], waiting: set[str], ids: list[str]) -> set
 
 def _check_tools(request: dict[str, Any]) -> None:
     tools = request.get("tools", [])
+    blocks = [block for turn in request["messages"] for block in turn["content"]]
+    assert tools or all(block["type"] != "tool_use" for block in blocks)
     for tool in tools:
         TOOL.validate_python(tool)
         assert NAME.fullmatch(tool["name"])
