@@ -33,7 +33,7 @@ class ToolNames:
 
     def _alias(self, name: str) -> str:
         """The name's beginning and a hash of it: the same in each request, unless another tool is called just so."""
-        head = "".join(char if is_legal_name(char) else "_" for char in name)
+        head = "".join(char if is_legal_name(char) else "_" for char in name[: self._chars_max])
         salt = ""
         while True:
             mark = "_" + sha256((name + salt).encode()).hexdigest()[:HASH_CHARS]
