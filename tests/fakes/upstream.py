@@ -1,7 +1,8 @@
 """A provider that does what a test tells it to: a real HTTP server on loopback, down to the bytes.
 
-Each request takes the next scripted ``Answer``; without one, the server answers with ``default``. What arrived
-is kept in ``requests``, and when its client went away, in ``SeenRequest.left_after_s``.
+Each request takes the next scripted ``Answer``; without one, the server answers what ``answer_with`` makes of the
+request, or with ``default``. What arrived is kept in ``requests``, and when its client went away, in
+``SeenRequest.left_after_s``.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import ssl
 import struct
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,6 +84,7 @@ class FakeUpstream:
     def __init__(self, default: Answer | None = None, *, tls: ssl.SSLContext | None = None) -> None:
         self.default = default or json_answer(chat_answer("Hello."))
         self.script: deque[Answer] = deque()
+        self.answer_with: Callable[[SeenRequest], Answer | None] | None = None
         self.requests: list[SeenRequest] = []
         self._tls = tls
         self._server: asyncio.Server | None = None
@@ -121,14 +123,19 @@ class FakeUpstream:
         try:
             while (request := await _read(reader)) is not None:
                 self.requests.append(request)
-                answer = self.script.popleft() if self.script else self.default
-                if not await self._answer(request, answer, reader, writer):
+                if not await self._answer(request, self._choose(request), reader, writer):
                     break
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             self._tasks.discard(task)
             writer.close()
+
+    def _choose(self, request: SeenRequest) -> Answer:
+        if self.script:
+            return self.script.popleft()
+        made = self.answer_with(request) if self.answer_with else None
+        return made or self.default
 
     async def _answer(
         self,

@@ -1,0 +1,55 @@
+"""A gateway that serves all tests of a module, and what each of them may ask it."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+
+from accounting.models import UsageRecord
+from tests.fakes.upstream import FakeUpstream
+from tests.serving import Serving
+
+RECORD_WITHIN_S = 5.0
+in_the_house = pytest.mark.asyncio(loop_scope="module")
+
+
+@dataclass
+class House:
+    """A gateway in service, its upstream, a key, and the books since the test began."""
+
+    gateway: Serving
+    upstream: FakeUpstream
+    key: str
+    _booked: set[str] = field(default_factory=set)
+
+    @property
+    def url(self) -> str:
+        return self.gateway.url
+
+    async def begin_test(self) -> None:
+        """Forget what earlier tests did."""
+        self.upstream.script.clear()
+        self.upstream.requests.clear()
+        self.upstream.answer_with = None
+        await asyncio.to_thread(self.gateway.runtime.ledger.flush)
+        self._booked = {record.id async for record in UsageRecord.objects.all()}
+
+    async def records(self, count: int) -> list[UsageRecord]:
+        """This test's usage records, oldest first; waits until there are as many."""
+        until = asyncio.get_running_loop().time() + RECORD_WITHIN_S
+        while True:
+            rows = [
+                row
+                async for row in UsageRecord.objects.order_by("id")
+                if row.id not in self._booked
+            ]
+            if len(rows) >= count:
+                assert len(rows) == count
+                return rows
+            assert asyncio.get_running_loop().time() < until, f"{len(rows)} records, not {count}"
+            await asyncio.sleep(0.02)
+
+    async def record(self) -> UsageRecord:
+        """The one usage record of this test."""
+        (row,) = await self.records(1)
+        return row
