@@ -19,9 +19,7 @@ from conversion.openai_over_anthropic.facts import Facts
 from conversion.wire.openai_completion import Annotation, Delta, FunctionPiece, ReasoningDetail
 
 KIND_CHARS_MAX = 40
-DELTAS_OF_A_BLOCK = frozenset(
-    {"thinking_delta", "signature_delta", "input_json_delta", "citations_delta"}
-)
+DELTAS_OF_A_BLOCK = ("thinking_delta", "signature_delta", "input_json_delta", "citations_delta")
 SERVERS_OWN = "what Anthropic's servers did themselves has no place in a chat"
 
 
