@@ -1,15 +1,20 @@
-"""Whether this process can serve: database, migrations, journal, configuration."""
+"""Whether this process can serve: database, migrations, journal, configuration; and how its providers are."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import orjson
+from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from accounting.errors import JournalUnwritable
+from llmgateway.provider_checks import in_own_connection
 from llmgateway.runtime import Runtime, State
 from routing import snapshot
+from routing.checks import Finding, stored_findings
+from routing.models import Provider
 
 OK = "ok"
 
@@ -43,6 +48,59 @@ async def readiness(runtime: Runtime) -> Readiness:
     report.update({name: state.value for name, state in runtime.preparations.items()})
     report["usage_records_waiting"] = runtime.ledger.waiting
     return Readiness(200 if is_ready else 503, orjson.dumps(report))
+
+
+async def providers(runtime: Runtime) -> Readiness:
+    """Each provider that is switched on, with what the last look at it found, by this process or another.
+
+    200 also when providers have problems: the gateway itself is well. 503 when nothing is being served.
+    """
+    if runtime.state is not State.SERVING or snapshot.in_force() is None:
+        return Readiness(503, orjson.dumps({"status": "not serving", "providers": {}}))
+    try:
+        rows, stored = await asyncio.to_thread(in_own_connection, _read_providers)
+    except DatabaseError as error:
+        report = {"status": f"the database gives no answer ({type(error).__name__})"}
+        return Readiness(200, orjson.dumps({**report, "providers": {}}))
+    found = {
+        row.slug: _describe(row, newest(runtime.checks.findings.get(row.slug), stored.get(row.pk)))
+        for row in rows
+    }
+    is_well = all(entry["status"] != "problem" for entry in found.values())
+    return Readiness(
+        200, orjson.dumps({"status": OK if is_well else "problem", "providers": found})
+    )
+
+
+def _read_providers() -> tuple[list[Provider], Mapping[int, Finding]]:
+    return list(Provider.objects.filter(enabled=True)), stored_findings()
+
+
+def newest(mine: Finding | None, stored: Finding | None) -> Finding | None:
+    """The later of two findings."""
+    if mine is None or stored is None:
+        return mine or stored
+    return stored if stored.checked_at > mine.checked_at else mine
+
+
+def _describe(row: Provider, finding: Finding | None) -> dict[str, object]:
+    state = finding.state if finding else None
+    if state is not None:
+        status = "problem" if state.problem else OK
+    else:
+        is_due = settings.PROVIDER_CHECKS and row.check_every_s
+        status = "unknown" if is_due else "not checked"
+    credit = state.credit_usd if state else None
+    return {
+        "status": status,
+        "problem": state.problem if state else "",
+        "detail": state.detail if state else "",
+        "credit_usd": None if credit is None else f"{credit.normalize():f}",
+        "latency_ms": state.latency_ms if state else None,
+        "checked_at": finding.checked_at if finding else None,
+        "kind": row.kind,
+        "check_every_s": row.check_every_s,
+    }
 
 
 def check_database() -> str:

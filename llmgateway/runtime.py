@@ -19,6 +19,7 @@ from django.db import DatabaseError, connection
 
 from accounting import snapshot as keys_snapshot
 from accounting.ledger import Ledger, replay
+from llmgateway.provider_checks import ProviderChecks
 from llmgateway.tasks import spawn
 from routing import snapshot as routing_snapshot
 from routing.providers import litellm_sdk
@@ -57,6 +58,7 @@ class Runtime:
         self.state = State.NEW
         self.watch_failure = ""
         self.preparations: dict[str, Preparation] = {}
+        self.checks = ProviderChecks(self.dice)
         self._journal_dir = journal_dir
         self._starting = asyncio.Lock()
         self._watch: asyncio.Task[None] | None = None
@@ -74,6 +76,7 @@ class Runtime:
             # What is loaded by now lives as long as the process: no collection needs to look at it again.
             gc.collect()
             gc.freeze()
+            self.checks.start()
 
     async def stop(self) -> None:
         """Let go of everything, once no request is under way; what is settled is written first."""
@@ -82,6 +85,7 @@ class Runtime:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
+        await self.checks.stop()
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, self.ledger.close)
         await loop.run_in_executor(self._thread, close_connection)

@@ -73,6 +73,8 @@ BODY_BYTES_MAX = env_int("GATEWAY_BODY_BYTES_MAX", default=32 * 1024 * 1024, at_
 BODY_READ_TIMEOUT_S = env_int("GATEWAY_BODY_READ_TIMEOUT_S", default=60, at_least=1)
 PING_AFTER_S = env_int("GATEWAY_PING_AFTER_S", default=15, at_least=1)
 SHUTDOWN_GRACE_S = env_int("GATEWAY_SHUTDOWN_GRACE_S", default=30, at_least=0)
+# Whether providers are looked at beside the requests, each as often as its row says.
+PROVIDER_CHECKS = env_bool("GATEWAY_PROVIDER_CHECKS", default=True)
 JOURNAL_DIR = DATA_DIR / "journal"
 
 # Daphne serves ``runserver`` only. Elsewhere its Twisted would cost every start half a second and 15 MB.

@@ -114,6 +114,12 @@ async def ready(_request: HttpRequest) -> HttpResponse:
     return HttpResponse(report.body, status=report.status, content_type="application/json")
 
 
+async def providers(_request: HttpRequest) -> HttpResponse:
+    """GET /health/providers: what the last look at each provider found; no secrets."""
+    report = await health.providers(await runtime())
+    return HttpResponse(report.body, status=report.status, content_type="application/json")
+
+
 async def unknown(request: HttpRequest, **_words: str) -> HttpResponseBase:
     """Anything else below /v1/."""
     hot = cast("HotRequest", request)

@@ -39,6 +39,7 @@ class GatewayProcess:
                 if not name.startswith(("GATEWAY_", "DATABASE_", "REDIS_"))
             },
             "GATEWAY_DATA_DIR": str(data_dir),
+            "GATEWAY_PROVIDER_CHECKS": "false",
             "DJANGO_SETTINGS_MODULE": "llmgateway.settings",
             **environment,
         }

@@ -90,7 +90,7 @@ def count_in(entry: Mapping[str, Any], *names: str) -> int | None:
 def usd_in(entry: Any, name: str) -> Decimal | None:
     """A sum of money, exact; None for what is none (OpenRouter writes -1 where a price varies)."""
     value = entry.get(name) if isinstance(entry, dict) else None
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         return None
     try:
         amount = Decimal(str(value))

@@ -6,6 +6,7 @@ httpx here, because its API is the kinder one and speed does not matter. No mess
 import ssl
 import time
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -14,7 +15,7 @@ from conversion.errors import GatewayError
 from routing.providers.facts import ModelFacts, ProviderState
 from routing.snapshot import CredentialPicture, ProviderPicture
 from routing.upstream.attempt import Outgoing, write_headers
-from routing.upstream.errors import UpstreamUnreachable
+from routing.upstream.errors import UpstreamTlsFailed, UpstreamUnreachable
 
 LOOKUP_S = 10.0
 PAGES_MAX = 50
@@ -122,7 +123,12 @@ def _client(provider: ProviderPicture, credential: CredentialPicture | None) -> 
     del headers["Content-Type"]
     verify: ssl.SSLContext | bool = provider.verify_tls
     if provider.verify_tls and provider.ca_bundle_pem:
-        verify = ssl.create_default_context(cadata=provider.ca_bundle_pem)
+        try:
+            verify = ssl.create_default_context(cadata=provider.ca_bundle_pem)
+        except (ssl.SSLError, ValueError) as error:
+            raise UpstreamTlsFailed(
+                f"the CA bundle of provider {provider.slug} cannot be read ({error})"
+            ) from error
     timeout = httpx.Timeout(LOOKUP_S, connect=provider.timeouts.connect_s)
     return httpx.AsyncClient(headers=headers, verify=verify, timeout=timeout, trust_env=False)
 
@@ -142,7 +148,8 @@ async def _get(client: httpx.AsyncClient, provider: ProviderPicture, url: str) -
     if answer.status_code >= 300 or len(answer.content) > ANSWER_BYTES_MAX:
         raise provider.kind.read_error(answer.status_code, answer.content[:65536], None)
     try:
-        return answer.json()
+        # Sums of money stay exact.
+        return answer.json(parse_float=Decimal)
     except ValueError as error:
         raise UpstreamUnreachable(
             f"provider {provider.slug} does not answer with JSON: is the base URL right?"

@@ -6,10 +6,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from routing import snapshot
+from routing import checks, snapshot
+from routing.models import Provider
 from routing.providers.facts import ProviderState
 from routing.snapshot import ProviderPicture
-from routing.upstream import lookups
 
 
 class Command(BaseCommand):
@@ -20,10 +20,11 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         providers = chosen(snapshot.build().providers.values(), options["slugs"])
-        states = asyncio.run(check_all(providers))
+        models_sought = dict(Provider.objects.values_list("slug", "check_model"))
+        states = asyncio.run(check_all(providers, models_sought))
         width = max((len(provider.slug) for provider in providers), default=0)
         for provider, state in zip(providers, states, strict=True):
-            self.stdout.write(f"{provider.slug:<{width}}  {sentence(state)}")
+            self.stdout.write(f"{provider.slug:<{width}}  {checks.sentence(state)}")
         if not providers:
             self.stdout.write("No provider is switched on.")
         if any(state.problem for state in states):
@@ -45,18 +46,9 @@ def chosen(providers: Any, slugs: list[str]) -> list[ProviderPicture]:
     return [known[slug] for slug in (slugs or sorted(known))]
 
 
-async def check_all(providers: list[ProviderPicture]) -> list[ProviderState]:
+async def check_all(
+    providers: list[ProviderPicture], models_sought: dict[str, str]
+) -> list[ProviderState]:
     """All at once: a slow one holds up no other."""
-    return list(await asyncio.gather(*(lookups.check(provider) for provider in providers)))
-
-
-def sentence(state: ProviderState) -> str:
-    """One line on a provider."""
-    if state.problem:
-        return f"PROBLEM: {state.problem}"
-    parts = ["ok", state.detail]
-    if state.credit_usd is not None:
-        parts.append(f"{state.credit_usd:f} USD left")
-    if state.latency_ms is not None:
-        parts.append(f"{state.latency_ms} ms")
-    return ", ".join(filter(None, parts))
+    looks = (checks.look(provider, models_sought[provider.slug]) for provider in providers)
+    return list(await asyncio.gather(*looks))

@@ -4,10 +4,10 @@ from decimal import Decimal
 
 import pytest
 
-from conversion.errors import GatewayError, UpstreamUnauthorized
+from conversion.errors import UpstreamUnauthorized
 from routing.providers.facts import ProviderState
 from routing.upstream import lookups
-from routing.upstream.errors import UpstreamUnreachable
+from routing.upstream.errors import UpstreamTlsFailed, UpstreamUnreachable
 from tests.factories.pictures import SECRET, picture_provider
 from tests.fakes.upstream import NOTHING_AT_ALL, Answer, FakeUpstream, json_answer
 
@@ -229,5 +229,5 @@ async def test_an_address_that_is_none_is_told_as_one():
 
 
 async def test_certificates_are_checked_against_the_bundle(upstream):
-    with pytest.raises((GatewayError, OSError)):
+    with pytest.raises(UpstreamTlsFailed, match="CA bundle of provider openrouter"):
         await lookups.list_models(provider(upstream, ca_bundle_pem="no certificate"))
