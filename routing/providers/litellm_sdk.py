@@ -14,11 +14,11 @@ body that the provider gets. How LiteLLM's exceptions read is in ``litellm_error
 Facts: read and tried with LiteLLM 1.106.2, November 2026.
 """
 
+import asyncio
 import importlib
 import logging
 import threading
 import warnings
-from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -66,6 +66,8 @@ def prepare() -> None:
         if _Held.litellm is not None:
             return
         litellm: Any = importlib.import_module("litellm")
+        # Else it follows at the first call, and holds up the event loop for the better part of a second.
+        importlib.import_module("openai.resources")
         _quieten()
         # Its types do not fit what it puts into them: the warnings help nobody here, and quote bodies.
         for message in WARNINGS:
@@ -113,7 +115,7 @@ async def answer(ask: InProcessAsk) -> InProcessAnswer:
         GatewayError: LiteLLM raised something; read by ``litellm_errors``.
     """
     if _Held.litellm is None:
-        await get_running_loop().run_in_executor(_loader, prepare)
+        await asyncio.get_running_loop().run_in_executor(_loader, prepare)
     litellm = _Held.litellm
     own = own_arguments(ask)
     arguments = {**client_arguments(ask.body), **own}
