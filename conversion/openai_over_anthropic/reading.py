@@ -28,7 +28,7 @@ class Reading:
     names: ToolNames = field(default_factory=lambda: ToolNames(TOOL_NAME_CHARS_MAX))
     binary_chars: int = 0
     is_open_loop: bool = False
-    _tool_ids: set[str] = field(default_factory=set)
+    _tool_ids: dict[str, int] = field(default_factory=dict)
     _noted: set[str] = field(default_factory=set)
 
     def dropped_once(self, path: str, why: str) -> None:
@@ -57,12 +57,13 @@ class Reading:
 
         Anthropic refuses an id that was used before, while servers exist that count from ``call_0`` in each answer.
         """
-        legal = to_client(client_id)
-        number = 1
+        first = legal = to_client(client_id)
+        number = self._tool_ids.get(first, 0)
         while legal in self._tool_ids:
             number += 1
-            legal = f"{to_client(client_id)}_{number}"
-        self._tool_ids.add(legal)
+            legal = f"{first}_{number + 1}"
+        self._tool_ids[first] = number  # so that the next one need not count from the beginning
+        self._tool_ids.setdefault(legal, 0)
         return legal
 
     def with_cache_mark(self, block: Block, holder: dict[str, Any], path: str) -> Block:

@@ -36,20 +36,25 @@ def write_thoughts(message: dict[str, Any], path: str, reading: Reading) -> list
 def _whole(entries: list[Any]) -> list[dict[str, Any]]:
     """The entries, pieces of one put together: the same index, one after the other, up to the signature."""
     whole: list[dict[str, Any]] = []
+    pieces: list[list[str]] = []
     for entry in entries:
         if not isinstance(entry, dict):
             continue
         last = whole[-1] if whole else {}
+        text, signature = _text(entry.get("text")), _text(entry.get("signature"))
         if (
             entry.get("type") == last.get("type") == "reasoning.text"
             and entry.get("index") == last.get("index")
-            and not (last.get("signature") and entry.get("text"))
+            and not (last["signature"] and text)
         ):
-            for key in ("text", "signature"):
-                last[key] = _text(last.get(key)) + _text(entry.get(key))
+            pieces[-1].append(text)
+            last["signature"] += signature
             last["format"] = last.get("format") or entry.get("format")
         else:
-            whole.append(dict(entry))
+            whole.append({**entry, "signature": signature})
+            pieces.append([text])
+    for entry, texts in zip(whole, pieces, strict=True):
+        entry["text"] = "".join(texts)
     return whole
 
 
@@ -59,13 +64,9 @@ def _block(entry: dict[str, Any]) -> Block | None:
         return None
     kind = entry.get("type")
     if kind == "reasoning.text":
-        signature = _text(entry.get("signature"))
+        text, signature = entry["text"], entry["signature"]
         if signature and not is_ours(signature):
-            return {
-                "type": "thinking",
-                "thinking": _text(entry.get("text")),
-                "signature": signature,
-            }
+            return {"type": "thinking", "thinking": text, "signature": signature}
     elif kind == "reasoning.encrypted":
         data = _text(entry.get("data"))
         if data and not is_ours(data):

@@ -134,7 +134,7 @@ def _read_choice(
     if choice.get("type") == "allowed_tools":
         return _allowed(choice, tools, reading)
     name = _function_name(choice, "tool_choice")
-    return {"type": "tool", "name": _known_name(name, tools, "tool_choice", reading)}, tools
+    return {"type": "tool", "name": _known_name(name, _names(tools), "tool_choice", reading)}, tools
 
 
 def _mode(word: Any, path: str) -> dict[str, Any]:
@@ -149,11 +149,11 @@ def _allowed(
     """Only the allowed tools are offered: Anthropic's choice knows one tool or all."""
     path = "tool_choice.allowed_tools"
     allowed = as_object(choice.get("allowed_tools"), path)
-    names = set()
+    offered, names = _names(tools), set()
     for number, entry in enumerate(as_list(allowed.get("tools"), f"{path}.tools")):
         where = f"{path}.tools[{number}]"
         name = _function_name(as_object(entry, where), where)
-        names.add(_known_name(name, tools, where, reading))
+        names.add(_known_name(name, offered, where, reading))
     if not names:
         raise RequestInvalid("Field required: at least one tool", path=f"{path}.tools")
     mode = _mode(allowed.get("mode", "auto"), f"{path}.mode")
@@ -170,9 +170,13 @@ def _function_name(choice: dict[str, Any], path: str) -> str:
     return need_text(as_object(choice.get("function"), where), "name", where)
 
 
-def _known_name(name: str, tools: list[Tool], path: str, reading: Reading) -> str:
+def _names(tools: list[Tool]) -> set[str]:
+    return {tool["name"] for tool in tools}
+
+
+def _known_name(name: str, offered: set[str], path: str, reading: Reading) -> str:
     upstream_name = reading.tool_name(name)
-    if not any(tool["name"] == upstream_name for tool in tools):
+    if upstream_name not in offered:
         raise RequestInvalid(f"Tool '{name}' not found in 'tools'", path=path)
     return upstream_name
 
@@ -188,7 +192,7 @@ def _read_function_call(given: Any, tools: list[Tool], reading: Reading) -> dict
             raise RequestInvalid("Input should be 'auto', 'none' or a name", path="function_call")
         return {"type": given}
     name = need_text(as_object(given, "function_call"), "name", "function_call")
-    return {"type": "tool", "name": _known_name(name, tools, "function_call", reading)}
+    return {"type": "tool", "name": _known_name(name, _names(tools), "function_call", reading)}
 
 
 def _one_call_only(body: dict[str, Any]) -> bool:
