@@ -1,15 +1,19 @@
-"""What this pair writes is described, field by field, with its source."""
+"""What this pair reads and writes is described, field by field, with its source."""
 
+import ast
 from pathlib import Path
 from typing import get_type_hints, is_typeddict
 
 import orjson
 import pytest
 
-from conversion.wire import anthropic_messages, openai_completion
+from conversion import openai_over_anthropic
+from conversion.wire import anthropic_messages, openai_client_request, openai_completion
 from tests.conversion.chat_rules import read_chunks
 
 CASES = Path(__file__).parents[1] / "cases" / "openai_over_anthropic"
+FOLDER = Path(openai_over_anthropic.__file__).parent
+READERS = ("formats", "limits", "parts", "request", "thinking", "thoughts", "tools", "turns")
 FREE = {"input", "input_schema", "schema"}
 
 
@@ -30,6 +34,20 @@ def members(value) -> set[str]:
 
 def folders(name: str) -> list[Path]:
     return sorted(path.parent for path in CASES.glob(f"*/{name}"))
+
+
+@pytest.mark.parametrize("module", READERS)
+def test_every_member_that_is_read_of_a_request_is_described(module):
+    read = set()
+    for node in ast.walk(ast.parse((FOLDER / f"{module}.py").read_text())):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute | ast.Name):
+            continue
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+        place = {"get": 0, "need_text": 1}.get(called)
+        if place is not None and isinstance(node.args[place], ast.Constant):
+            read.add(node.args[place].value)
+
+    assert read <= described(openai_client_request)
 
 
 @pytest.mark.parametrize("folder", folders("upstream_request.json"), ids=lambda path: path.name)
