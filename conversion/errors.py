@@ -5,7 +5,8 @@
     │   ├── RequestInvalid           the client's body breaks its own dialect
     │   ├── RequestInexpressible     the client's body is fine, this target cannot take it
     │   ├── UpstreamInvalid          the upstream's bytes break its dialect
-    │   └── UpstreamStreamCut        the upstream's stream ended before it said that it was done
+    │   ├── UpstreamStreamCut        the upstream's stream ended before it said that it was done
+    │   └── TransformationFailed     an operator's transformation left what is no body any more
     └── UpstreamError                the upstream answered, and the answer was no
         ├── UpstreamRejected         it finds fault with the request
         │   └── PromptTooLong        … because the prompt does not fit the model
@@ -72,6 +73,15 @@ class UpstreamStreamCut(ConversionError):
     """The upstream's stream ended before a finish reason or an end mark was seen."""
 
     may_retry = True
+    may_fall_back = True
+
+
+class TransformationFailed(ConversionError):
+    """An operator's transformation could not be applied, or left what cannot be sent on: no fault of the client's.
+
+    Another target may be without that transformation.
+    """
+
     may_fall_back = True
 
 

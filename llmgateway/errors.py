@@ -123,6 +123,10 @@ TABLE: Mapping[type[GatewayError], Mapping[Dialect, Row]] = {
     },
     conversion.UpstreamInvalid: {_A: Row(502, "api_error"), _O: Row(502, "server_error")},
     conversion.UpstreamStreamCut: {_A: Row(502, "api_error"), _O: Row(502, "server_error")},
+    conversion.TransformationFailed: {
+        _A: Row(500, "api_error"),
+        _O: Row(500, "server_error", "transformation_failed"),
+    },
     conversion.UpstreamRejected: {
         _A: Row(400, "invalid_request_error"),
         _O: Row(400, "invalid_request_error"),
@@ -168,6 +172,7 @@ TABLE: Mapping[type[GatewayError], Mapping[Dialect, Row]] = {
 FINAL = (
     conversion.UpstreamUnauthorized,
     conversion.UpstreamOutOfCredit,
+    conversion.TransformationFailed,
     routing.NoTarget,
     network.UpstreamTlsFailed,
 )

@@ -1,0 +1,1 @@
+"""Editing texts and bodies."""
