@@ -11,7 +11,7 @@ from django.urls import reverse
 from accounting.models import Team, UsageRecord, VirtualKey
 from accounting.templatetags.amounts import percent, tokens, usd
 from routing import snapshot
-from routing.models import Credential, Deployment, ModelAlias, Provider
+from routing.models import Credential, Deployment, ModelAlias, Provider, ProviderCheck
 
 LATEST_MAX = 8
 
@@ -108,10 +108,19 @@ def concerns() -> list[Concern]:
     for provider in Provider.objects.filter(enabled=True, credentials=None).exclude(kind="demo"):
         link = reverse("admin:routing_provider_change", args=[provider.pk])
         found.append(Concern(f"Provider {provider} has no credential.", link, "Add one"))
+    ill = ProviderCheck.objects.filter(provider__enabled=True).exclude(problem="")
+    found.extend(_concern_of(check) for check in ill.select_related("provider"))
     if Credential.objects.exists() and not Credential.objects.filter(enabled=True).exists():
         link = reverse("admin:routing_credential_changelist")
         found.append(Concern("All credentials are switched off.", link, "Switch one on"))
     return found
+
+
+def _concern_of(check: ProviderCheck) -> Concern:
+    seen = f"seen {check.checked_at:%Y-%m-%d %H:%M} UTC"
+    sentence = f"Provider {check.provider} has a problem: {check.problem} ({seen})."
+    link = reverse("admin:routing_provider_change", args=[check.provider_id])
+    return Concern(sentence, link, "Look at it")
 
 
 def _warnings() -> tuple[str, ...]:

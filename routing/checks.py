@@ -11,7 +11,8 @@ from datetime import datetime
 from django.db import IntegrityError
 
 from conversion.errors import GatewayError
-from routing.models import ProviderCheck
+from routing import snapshot
+from routing.models import Provider, ProviderCheck
 from routing.models.provider_check import DETAIL_CHARS_MAX, PROBLEM_CHARS_MAX
 from routing.providers.facts import ProviderState
 from routing.snapshot import ProviderPicture
@@ -21,6 +22,10 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 45.0
 SECRET_CHARS_MIN = 6
+
+
+class ProviderOff(Exception):
+    """The provider is not in the picture, because it is switched off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,32 @@ async def look(provider: ProviderPicture, check_model: str = "") -> ProviderStat
         log.exception("a provider could not be looked at", extra={"provider": provider.slug})
         state = ProviderState(problem=f"could not be looked at ({type(error).__name__})")
     return _without_secrets(provider, state)
+
+
+async def look_closely(
+    provider: ProviderPicture, check_model: str = ""
+) -> tuple[ProviderState, int | None]:
+    """What ``look`` finds, and how many models the provider lists; None where it lists none or has a problem."""
+    state = await look(provider, check_model)
+    if state.problem or not provider.kind.models_path:
+        return state, None
+    try:
+        async with asyncio.timeout(LOOK_S):
+            return state, len(await lookups.list_models(provider))
+    except (GatewayError, TimeoutError):
+        return state, None
+
+
+def picture_of(row: Provider) -> ProviderPicture:
+    """The provider as a call would see it.
+
+    Raises:
+        ProviderOff: it is switched off.
+    """
+    picture = snapshot.build().providers.get(row.slug)
+    if picture is None:
+        raise ProviderOff(f"Provider {row} is switched off; switch it on first.")
+    return picture
 
 
 async def _with_model_sought(

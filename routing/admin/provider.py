@@ -1,17 +1,24 @@
 """Providers, and the credentials on the same page: a secret goes in and never comes out."""
 
+import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
 from unfold.admin import TabularInline
-from unfold.decorators import display
+from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminPasswordWidget
 
+from routing import checks
 from routing.admin.page import RoutingAdmin, switch_off, switch_on
-from routing.models import Credential, Provider
+from routing.checks import Finding
+from routing.models import Credential, Provider, ProviderCheck
+
+REASON_CHARS_MAX = 70
 
 
 class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -73,6 +80,11 @@ def shown_secret(row: Credential) -> str:
     return f"…{row.last_four or '****'}{sealed}"
 
 
+def last_check(row: Provider) -> ProviderCheck | None:
+    """The row of the last look; None for a provider that nobody has looked at."""
+    return getattr(row, "last_check", None)
+
+
 @admin.register(Provider)
 class ProviderAdmin(RoutingAdmin):
     """Who the gateway calls."""
@@ -81,13 +93,35 @@ class ProviderAdmin(RoutingAdmin):
         "A provider is someone the gateway calls, such as OpenRouter. Add one with its credential, then a deployment "
         "(a model of it) and a model alias (the name clients ask for)."
     )
-    list_display = ("slug", "kind", "state", "base_url", "credential_count", "deployment_count")
+    list_display = (
+        "slug",
+        "kind",
+        "state",
+        "health",
+        "base_url",
+        "credential_count",
+        "deployment_count",
+    )
     list_filter = ("enabled", "kind")
+    list_select_related = ("last_check",)
     search_fields = ("slug", "base_url")
     actions = (switch_on, switch_off)
+    actions_detail = ("test_connection",)
     inlines = (CredentialInline,)
+    readonly_fields = ("last_look",)
     fieldsets = (
-        (None, {"fields": ("slug", "kind", "base_url", "dialect", "enabled")}),
+        (
+            None,
+            {
+                "fields": (
+                    ("slug", "kind"),
+                    "base_url",
+                    ("dialect", "credential_mode"),
+                    "enabled",
+                    "last_look",
+                )
+            },
+        ),
         (
             "Timeouts (seconds)",
             {
@@ -109,6 +143,21 @@ class ProviderAdmin(RoutingAdmin):
                 ),
             },
         ),
+        (
+            "Limits",
+            {
+                "classes": ("tab",),
+                "fields": ("concurrent_max", ("queue_max", "queue_wait_s")),
+            },
+        ),
+        (
+            "Cooldown",
+            {
+                "classes": ("tab",),
+                "fields": ("cooldown_after", ("cooldown_s", "cooldown_max_s")),
+            },
+        ),
+        ("Health", {"classes": ("tab",), "fields": (("check_every_s", "check_model"),)}),
         ("TLS", {"classes": ("tab",), "fields": ("verify_tls", "ca_bundle_pem")}),
     )
 
@@ -124,6 +173,48 @@ class ProviderAdmin(RoutingAdmin):
     def state(self, row: Provider) -> str:
         """Whether it is called."""
         return "on" if row.enabled else "off"
+
+    @display(
+        description="Health",
+        label={"ok": "success", "problem": "danger", "unknown": "warning", "never": "info"},
+    )
+    def health(self, row: Provider) -> tuple[str, str]:
+        """What the last look found, in a few words."""
+        check = last_check(row)
+        if check is None:
+            return ("unknown", "not checked yet") if row.check_every_s else ("never", "not checked")
+        if not check.problem:
+            return "ok", "ok"
+        is_long = len(check.problem) > REASON_CHARS_MAX
+        reason = check.problem[: REASON_CHARS_MAX - 1] + "…" if is_long else check.problem
+        return "problem", f"problem: {reason}"
+
+    @display(description="Last check")
+    def last_look(self, row: Provider) -> str:
+        """What the last look found, and when."""
+        check = last_check(row)
+        if check is None:
+            return "not checked yet"
+        found = checks.finding_of(check)
+        return f"{checks.sentence(found.state)} ({found.checked_at:%Y-%m-%d %H:%M:%S} UTC)"
+
+    @action(description="Test connection", permissions=["change"], icon="network_check")
+    def test_connection(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Look at the provider now, and tell what was found."""
+        row = get_object_or_404(Provider, pk=object_id)
+        try:
+            picture = checks.picture_of(row)
+        except checks.ProviderOff as error:
+            messages.warning(request, str(error))
+            return redirect("admin:routing_provider_change", object_id)
+        state, models_n = asyncio.run(checks.look_closely(picture, row.check_model))
+        checks.store(row.pk, Finding(state, datetime.now(UTC)))
+        if state.problem:
+            messages.error(request, f"{row}: {state.problem}")
+        else:
+            listed = "" if models_n is None else f", {models_n} model{'' if models_n == 1 else 's'}"
+            messages.success(request, f"{row}: {checks.sentence(state)}{listed}")
+        return redirect("admin:routing_provider_change", object_id)
 
     @display(description="Credentials", ordering="credentials_n")
     def credential_count(self, row: Any) -> int:
