@@ -23,6 +23,7 @@ class ChatLines:
         self._answer_id = answer_id
         self._created_s = created_s
         self._calls = 0
+        self._role_told = False
         self._held = b""
 
     def write_whole(self, body: bytes) -> bytes:
@@ -68,7 +69,10 @@ class ChatLines:
         head = self._head(line, "chat.completion.chunk")
         chunks = []
         if delta:
-            choice = {"index": 0, "delta": {"role": "assistant", **delta}, "finish_reason": None}
+            # Once: OpenAI's SDK joins what it is told twice, to "assistantassistant".
+            role = {} if self._role_told else {"role": "assistant"}
+            self._role_told = True
+            choice = {"index": 0, "delta": {**role, **delta}, "finish_reason": None}
             chunks.append(write_openai_chunk({**head, "choices": [choice]}))
         if line.get("done") is True:
             choice = {"index": 0, "delta": {}, "finish_reason": self._finish(line)}

@@ -122,6 +122,8 @@ def test_a_stream_for_a_chat_client():
     chunks = [orjson.loads(f.removeprefix(b"data: ")) for f in frames.split(b"\n\n")[:-2]]
     assert frames.endswith(b"data: [DONE]\n\n")
     assert [c["choices"][0]["delta"].get("content") for c in chunks[1:3]] == ["Sun", "ny."]
+    roles = [c["choices"][0]["delta"].get("role") for c in chunks[:5]]
+    assert roles == ["assistant", None, None, None, None]
     assert [c["index"] for c in chunks[3]["choices"][0]["delta"]["tool_calls"]] == [0, 1]
     assert chunks[4]["choices"][0]["finish_reason"] == "tool_calls"
     assert chunks[5]["usage"] == {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17}
