@@ -50,6 +50,17 @@ class Said:
     completion_tokens: int = 5
 
 
+def strict_tool(name: str, *properties: str) -> dict[str, Any]:
+    """A tool for OpenAI's clients; their helpers for streams take only tools that are strict."""
+    schema = {
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in properties},
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+    return {"type": "function", "function": {"name": name, "parameters": schema, "strict": True}}
+
+
 def says(*said: Said) -> Callable[[SeenRequest], Answer]:
     """Answers a conversation's turns with these, one after the other, then the last one for ever."""
     numbers = count()

@@ -58,7 +58,8 @@ ALL = (CHAT, NATIVE, MESSAGES, OLLAMA, COMPATIBLE, DEMO)
 
 
 def _add(pair: Pair, url: str) -> None:
-    address = url if pair.kind == "openrouter" else url.removesuffix("/api/v1")
+    server = url.removesuffix("/api/v1")
+    address = {"openrouter": url, "openai_compatible": f"{server}/v1"}.get(pair.kind, server)
     provider = add_openrouter(pair.name, address, kind=pair.kind, dialect=pair.dialect, **QUICK)
     route_to(f"{pair.name}/*", provider, "{1}", match="wildcard")
     if pair is CHAT:
