@@ -2,7 +2,7 @@
 
 The Messages API wants the results of all calls at the beginning of the turn right behind them, so consecutive ``tool``
 messages become one user turn, which whatever the user says next goes on with. A call without a result, and a result
-without a call, are refused here in words that name the id: upstream's own words would name a block that the client
+without a call, are refused here in words that name the id: the upstream's would name a block that the client
 never wrote.
 
 System messages before all others are the system prompt. Later ones stay in their place: as system turns where the target
