@@ -337,7 +337,6 @@ KIND = ProviderKind(
     read_error=read_error,
     cost_header=COST_HEADER,
     needs_credential=False,
-    is_litellm=True,
     answer_in_process=answer,
     prepare=prepare,
 )
