@@ -28,11 +28,11 @@ def edit_request_texts(dialect: Dialect, body: dict[str, Any], say: Say) -> dict
     return body
 
 
-def edit_answer_texts(dialect: Dialect, answer: dict[str, Any], say: Say) -> dict[str, Any]:
+def edit_answer_texts(dialect: Dialect, body: dict[str, Any], say: Say) -> dict[str, Any]:
     """The whole answer with each text in it edited; the same object when none changed."""
     for name, walk in ANSWERS.get(dialect, {}).items():
-        answer = _member(name, walk, say, answer)
-    return answer
+        body = _member(name, walk, say, body)
+    return body
 
 
 def _member(name: str, walk: Walk, say: Say, holder: Any) -> Any:
