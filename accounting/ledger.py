@@ -62,6 +62,8 @@ class Entry(msgspec.Struct, kw_only=True):
     upstream_dialect: str
     streamed: bool
     request_bytes: int
+    provider_kind: str = ""
+    after_error: str = ""
     agent: str = ""
     session: str = ""
     duration_ms: int | None = None

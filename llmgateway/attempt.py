@@ -1,6 +1,5 @@
 """One attempt: from the translated request to the booked record. One object for each; nothing is shared."""
 
-import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,14 +29,17 @@ from conversion.pairs import make_converter
 from conversion.report import Report
 from conversion.usage import Usage
 from llmgateway.exchange import ClientRequest
+from llmgateway.runtime import Runtime
+from routing.errors import CredentialNotSent
 from routing.snapshot import CredentialPicture, Target
 from routing.upstream.attempt import ERROR_BYTES_MAX, Outgoing, Reply, choose_credential, send
-from routing.upstream.client import Pools
+from routing.upstream.turns import Turns
 
 Status = UsageRecord.Status
 RETRY_AFTER_S_MAX = 24 * 3600
 OURS_TO_MEND = (UpstreamUnauthorized, UpstreamOutOfCredit)
 LIMIT_HEADERS = ("anthropic-ratelimit-", "anthropic-priority-", "anthropic-fast-", "x-ratelimit-")
+CREDENTIAL_HEADERS = ("authorization", "x-api-key")
 ANTHROPIC_HEADERS = ("anthropic-version", "anthropic-beta", "anthropic-workspace-id")
 DEFAULT_VERSION: Mapping[str, str] = {"anthropic-version": "2023-06-01"}
 
@@ -59,8 +61,10 @@ class Attempt:
         "_began_s",
         "_ledger",
         "_segment",
+        "_turn",
         "asked",
         "converter",
+        "credential",
         "dialect",
         "entry",
         "reply",
@@ -88,47 +92,85 @@ class Attempt:
             refuse_losses(self.converter.report, target)
         self.reply: Reply | None = None
         self.entry: Entry | None = None
+        self.credential: CredentialPicture | None = None
         self._segment: Segment | None = None
+        self._turn: Turns | None = None
         self._ledger = ledger
         self._began_s = 0.0
 
-    async def begin(self, pools: Pools, *, number: int, dice: random.Random) -> Reply:
+    async def begin(self, runtime: Runtime, *, number: int, after: GatewayError | None) -> Reply:
         """Note the attempt in the journal, send it, and return the answer that has begun.
 
+        ``after`` is what the attempt before this one failed with.
+
         Raises:
+            ProviderBusy: the provider had no turn for it; nothing was sent.
+            CredentialNotSent: the provider wants the client's own credential; nothing was sent.
             JournalUnwritable: nothing was sent.
             NetworkError: nobody answered.
             GatewayError: the upstream answered with an error.
         """
+        provider, live = self.target.provider, runtime.live
+        outgoing = self.outgoing()
+        self._turn = await runtime.turns.take(provider)
         self._began_s = time.monotonic()
-        self.entry = self._new_entry(number)
+        self.entry = self._new_entry(number, after)
         self._segment = self._ledger.open_entry(self.entry)
-        provider = self.target.provider
-        credential = choose_credential(self.target, dice=dice)
+        live.cooldowns.begin(self.target.pk, self._began_s)
+        if not provider.is_pass_through:
+            self.credential = choose_credential(
+                self.target,
+                dice=runtime.dice,
+                rests=lambda pk: live.cooldowns.rests(pk, self._began_s),
+            )
         reply = self.reply = await send(
-            pools,
-            self.target,
-            Outgoing(
-                self.converter.request,
-                self.dialect,
-                stream=self.asked.call.stream,
-                headers=headers_along(self.asked.ask, self.dialect, provider.kind.client_headers),
-                query=query_along(self.asked.ask, self.dialect),
-            ),
-            credential=credential,
+            runtime.pools, self.target, outgoing, credential=self.credential
         )
         self.entry.upstream_status = reply.status
         if provider.kind.id_header:
             self.entry.upstream_id = reply.headers.get(provider.kind.id_header, "")
         if reply.status >= 300:
-            raise await self._read_error(reply, credential)
+            raise await self._read_error(reply)
         return reply
 
-    async def _read_error(self, reply: Reply, credential: CredentialPicture | None) -> GatewayError:
+    def outgoing(self) -> Outgoing:
+        """What is sent, but for the gateway's credential.
+
+        Raises:
+            CredentialNotSent: the provider wants the client's own, and there is none.
+        """
+        ask, call, key, target = self.asked.ask, self.asked.call, self.asked.key, self.target
+        headers = headers_along(ask, self.dialect, target.provider.kind.client_headers)
+        if target.provider.is_pass_through:
+            headers = {**headers, **client_credential(ask, target.provider.slug)}
+        places: Mapping[str, str] = {}
+        if target.header_rules:
+            places = {
+                "request_id": ask.id,
+                "team": key.team,
+                "project": key.project,
+                "key": key.name,
+                "model": call.alias,
+                "upstream_model": target.upstream_model,
+                "session": ask.session,
+                "agent": ask.agent,
+            }
+        return Outgoing(
+            self.converter.request,
+            self.dialect,
+            stream=call.stream,
+            headers=headers,
+            query=query_along(ask, self.dialect),
+            rules=target.header_rules,
+            client_headers=ask.headers,
+            places=places,
+        )
+
+    async def _read_error(self, reply: Reply) -> GatewayError:
         body = await reply.read_all(bytes_max=ERROR_BYTES_MAX)
         wait_s = read_retry_after(reply.headers, now=datetime.now(UTC))
         error = self.target.provider.kind.read_error(reply.status, body, wait_s)
-        secret = credential.secret.reveal() if credential else ""
+        secret = self.credential.secret.reveal() if self.credential else ""
         if isinstance(error, UpstreamError) and not (secret and secret.encode() in body):
             error.native = native_error(error, reply, body, self.asked.call.dialect, self.dialect)
         return error
@@ -167,6 +209,10 @@ class Attempt:
                 break
         return b"".join(events)
 
+    def elapsed_s(self) -> float:
+        """Seconds since it was begun."""
+        return time.monotonic() - self._began_s
+
     def settle(
         self,
         status: str,
@@ -175,14 +221,17 @@ class Attempt:
         ttft_ms: int | None = None,
         answer_bytes: int = 0,
     ) -> None:
-        """Book the attempt; without effect when it was never noted, or is booked already."""
+        """Give the turn back and book the attempt; without effect where it was never noted, or is booked already."""
+        if self._turn is not None:
+            self._turn.give_back()
+            self._turn = None
         entry, segment = self.entry, self._segment
         if entry is None or segment is None:
             return
         self._segment = None
         converter = self.converter
         entry.status = status
-        entry.duration_ms = round((time.monotonic() - self._began_s) * 1000)
+        entry.duration_ms = round(self.elapsed_s() * 1000)
         entry.ttft_ms = ttft_ms
         entry.answer_bytes = answer_bytes
         entry.answered_model = converter.answered_model
@@ -210,7 +259,7 @@ class Attempt:
             return {}
         return limits_in(self.reply.headers)
 
-    def _new_entry(self, number: int) -> Entry:
+    def _new_entry(self, number: int, after: GatewayError | None) -> Entry:
         ask, call, key, target = self.asked.ask, self.asked.call, self.asked.key, self.target
         return Entry(
             id=f"{ask.id.removeprefix('req_')}-{number}",
@@ -230,7 +279,24 @@ class Attempt:
             request_bytes=len(self.converter.request),
             agent=ask.agent,
             session=ask.session,
+            provider_kind=target.provider.kind.name,
+            after_error=type(after).__name__ if after else "",
         )
+
+
+def client_credential(ask: ClientRequest, provider: str) -> dict[str, str]:
+    """The client's own credential, for a provider that is called with it.
+
+    Raises:
+        CredentialNotSent: there is none beside the gateway's key.
+    """
+    own = {name: ask.headers[name] for name in CREDENTIAL_HEADERS if ask.headers.get(name)}
+    if own and ask.headers.get("x-llmgateway-key"):
+        return own
+    raise CredentialNotSent(
+        f"Provider {provider} is called with your own credential: send that as Authorization or x-api-key, and the "
+        "gateway's API key as x-llmgateway-key."
+    )
 
 
 def refuse_losses(report: Report, target: Target) -> None:

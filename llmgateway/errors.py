@@ -115,6 +115,14 @@ TABLE: Mapping[type[GatewayError], Mapping[Dialect, Row]] = {
         _O: Row(404, "invalid_request_error", "model_not_found"),
     },
     routing.NoTarget: {_A: Row(529, "overloaded_error"), _O: Row(503, "server_error")},
+    routing.ProviderBusy: {
+        _A: Row(529, "overloaded_error"),
+        _O: Row(503, "server_error", "overloaded"),
+    },
+    routing.CredentialNotSent: {
+        _A: Row(401, "authentication_error"),
+        _O: Row(401, "invalid_request_error", "invalid_api_key"),
+    },
     routing.SecretUnreadable: {_A: Row(502, "api_error"), _O: Row(502, "server_error")},
     routing.SnapshotUnbuilt: {_A: Row(529, "overloaded_error"), _O: Row(503, "server_error")},
     conversion.RequestInvalid: {

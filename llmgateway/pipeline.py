@@ -7,18 +7,21 @@ through the journal.
 """
 
 import asyncio
-import itertools
 import logging
 import random
 import time
+from datetime import UTC, datetime
+from decimal import Decimal
 
 from django.http.response import HttpResponseBase
 
 from accounting import keys
+from accounting import snapshot as keys_snapshot
 from accounting.ledger import Ledger
 from accounting.snapshot import KeyPicture
 from conversion.call import Call, read_call
 from conversion.errors import GatewayError, UpstreamError
+from conversion.needs import Needs
 from conversion.sse import PING
 from llmgateway.answers import EventStream, WholeAnswer, early_headers, id_headers
 from llmgateway.attempt import Asked, Attempt, Status
@@ -30,13 +33,15 @@ from llmgateway.wire import Wire
 from routing import planning, snapshot
 from routing.errors import ModelUnknown
 from routing.flags import STRICT_CONVERSION
-from routing.planning import Plan
+from routing.planning import Plan, Question
 from routing.snapshot import RetryPolicy, Target
 from routing.upstream.errors import NetworkError
 
 log = logging.getLogger(__name__)
 
 HEADER_CHARS_MAX = 1000
+ANSWER_TOKENS = 500
+"""How long an answer is taken to be where the costs of targets are compared."""
 BODY_BYTES_AT_ONCE = 2 * 1024 * 1024
 """Up to here a request is translated on the loop, at 30 ms a megabyte, or 70 where it is all small blocks."""
 
@@ -49,7 +54,7 @@ async def serve(ask: ClientRequest, wire: Wire, runtime: Runtime) -> HttpRespons
     """
     key = keys.authenticate(ask.secrets, now=ask.accepted_at)  # who asks
     call = read_call(ask.dialect, ask.body)  # what they ask
-    plan = plan_for(key, call, dice=runtime.dice)  # where it may go
+    plan = plan_for(ask, key, call, runtime)  # where it may go
     if call.stream:
         wire.keep_alive(
             PING[ask.dialect.family], after_s=runtime.ping_after_s, headers=early_headers(ask.id)
@@ -60,18 +65,52 @@ async def serve(ask: ClientRequest, wire: Wire, runtime: Runtime) -> HttpRespons
     return await first_answer(plan, Asked(ask, call, key, is_strict), wire, runtime)
 
 
-def plan_for(key: KeyPicture, call: Call, *, dice: random.Random) -> Plan:
+def plan_for(
+    ask: ClientRequest,
+    key: KeyPicture,
+    call: Call,
+    runtime: Runtime,
+    *,
+    trace: list[str] | None = None,
+) -> Plan:
     """The targets that may answer this key's call.
 
     Raises:
         ModelUnknown: no alias matches, or the key may not ask for it; the client is told the same.
     """
-    plan = planning.make_plan(snapshot.current(), call.alias, dice=dice)
+    question = Question(
+        call.alias,
+        dice=runtime.dice,
+        call=call,
+        team=key.team,
+        project=key.project,
+        key=key.name,
+        session=ask.session,
+        request_id=ask.id,
+        headers=ask.headers,
+        live=runtime.live,
+        price_of=price_of,
+        trace=trace,
+    )
+    plan = planning.make_plan(snapshot.current(), question)
     if not key.may_ask_for(call.alias):
         raise ModelUnknown(
             f"The model {call.alias!r} is not open to the API key {key.name!r}. GET /v1/models lists what is."
         )
     return plan
+
+
+def price_of(target: Target, needs: Needs) -> Decimal | None:
+    """What a target would cost for a prompt and a middling answer, in USD; None where its price is not known."""
+    tag = keys_snapshot.current().price_at(
+        target.provider.slug, target.upstream_model, datetime.now(UTC)
+    )
+    if tag is None:
+        return None
+    usd_mtok = (
+        needs.prompt_tokens * tag.prompt_usd_per_mtok + ANSWER_TOKENS * tag.completion_usd_per_mtok
+    )
+    return usd_mtok / 1_000_000 + (tag.request_usd or 0)
 
 
 async def first_answer(plan: Plan, asked: Asked, wire: Wire, runtime: Runtime) -> HttpResponseBase:
@@ -82,22 +121,65 @@ async def first_answer(plan: Plan, asked: Asked, wire: Wire, runtime: Runtime) -
     """
     failures: list[FailedAttempt] = []
     for target in plan.targets:
-        for repeat in itertools.count():
-            try:
-                attempt = await make_attempt(asked, target, runtime.ledger)
-                return await answer_of(attempt, wire, runtime, number=len(failures) + 1)
-            except GatewayError as error:
-                failures.append(FailedAttempt(target.provider.slug, target.upstream_model, error))
-            waited_s = time.monotonic() - asked.ask.accepted_s
-            wait_s = wait_before_repeat(
-                target.provider.retries, failures[-1].error, repeat, runtime.dice
-            )
-            if wait_s is None or waited_s + wait_s >= target.provider.timeouts.total_s:
-                break
-            await asyncio.sleep(wait_s)
-        if not failures[-1].error.may_fall_back:
+        answer = await answer_from(target, plan, asked, wire, runtime, failures)
+        if answer is not None:
+            return answer
+        error = failures[-1].error
+        runtime.live.cooldowns.failed(target.pk, error, target.provider.cooldown, time.monotonic())
+        if not error.may_fall_back:
             break
     raise FallbackExhausted(failures)
+
+
+async def answer_from(
+    target: Target,
+    plan: Plan,
+    asked: Asked,
+    wire: Wire,
+    runtime: Runtime,
+    failures: list[FailedAttempt],
+) -> HttpResponseBase | None:
+    """One target's answer; None when it is used up, and ``failures`` has grown by each of its attempts."""
+    other_credentials = len(target.credentials) - 1
+    repeat = 0
+    while True:
+        attempt: Attempt | None = None
+        after = failures[-1].error if failures else None
+        try:
+            attempt = await make_attempt(asked, target, runtime.ledger)
+            answer = await answer_of(attempt, wire, runtime, number=len(failures) + 1, after=after)
+        except GatewayError as error:
+            failures.append(FailedAttempt(target.provider.slug, target.upstream_model, error))
+        else:
+            note_success(attempt, plan, runtime)
+            return answer
+        failure = failures[-1].error
+        if rest_credential(attempt, failure, runtime) and other_credentials > 0:
+            other_credentials -= 1
+            continue  # another credential may do better, at once
+        waited_s = time.monotonic() - asked.ask.accepted_s
+        wait_s = wait_before_repeat(target.provider.retries, failure, repeat, runtime.dice)
+        if wait_s is None or waited_s + wait_s >= target.provider.timeouts.total_s:
+            return None
+        repeat += 1
+        await asyncio.sleep(wait_s)
+
+
+def note_success(attempt: Attempt, plan: Plan, runtime: Runtime) -> None:
+    """Remember that a deployment answers, how quickly its answer began, and whose session it has now."""
+    live, deployment = runtime.live, attempt.target.pk
+    live.cooldowns.succeeded(deployment)
+    live.latencies.note(deployment, attempt.elapsed_s() * 1000)
+    session = attempt.asked.ask.session
+    if plan.route and session:
+        live.sessions.note(plan.route, session, deployment)
+
+
+def rest_credential(attempt: Attempt | None, error: GatewayError, runtime: Runtime) -> bool:
+    """Let the attempt's credential rest if the failure is about it; whether it was."""
+    if attempt is None or attempt.credential is None:
+        return False
+    return runtime.live.cooldowns.rest_credential(attempt.credential.pk, error, time.monotonic())
 
 
 async def make_attempt(asked: Asked, target: Target, ledger: Ledger) -> Attempt:
@@ -112,7 +194,12 @@ async def make_attempt(asked: Asked, target: Target, ledger: Ledger) -> Attempt:
 
 
 async def answer_of(
-    attempt: Attempt, wire: Wire, runtime: Runtime, *, number: int
+    attempt: Attempt,
+    wire: Wire,
+    runtime: Runtime,
+    *,
+    number: int,
+    after: GatewayError | None,
 ) -> HttpResponseBase:
     """The answer of one attempt; a stream is handed out once it has content.
 
@@ -122,7 +209,7 @@ async def answer_of(
     handed_out = False
     status, error = Status.INTERRUPTED, None
     try:
-        reply = await attempt.begin(runtime.pools, number=number, dice=runtime.dice)
+        reply = await attempt.begin(runtime, number=number, after=after)
         headers = answer_headers(attempt, number)
         if attempt.asked.call.stream:
             relay = Relay(attempt, reply, first=await attempt.first_events(reply), wire=wire)

@@ -22,8 +22,10 @@ from accounting.ledger import Ledger, replay
 from llmgateway.provider_checks import ProviderChecks
 from llmgateway.tasks import spawn
 from routing import snapshot as routing_snapshot
+from routing.live import Live
 from routing.providers import litellm_sdk
 from routing.upstream.client import Pools
+from routing.upstream.turns import TurnBook
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +55,14 @@ class Runtime:
     def __init__(self, journal_dir: Path, *, ping_after_s: float = 15.0) -> None:
         self.pools = Pools()
         self.ledger = Ledger(journal_dir)
+        self.turns = TurnBook()
+        self.live = Live()
         self.dice = random.Random()  # noqa: S311  (spreads load and waits; no secret)
+        self.checks = ProviderChecks(self.dice)
         self.ping_after_s = ping_after_s
         self.state = State.NEW
         self.watch_failure = ""
         self.preparations: dict[str, Preparation] = {}
-        self.checks = ProviderChecks(self.dice)
         self._journal_dir = journal_dir
         self._starting = asyncio.Lock()
         self._watch: asyncio.Task[None] | None = None
@@ -72,20 +76,20 @@ class Runtime:
             await self.refresh()
             self.ledger.start()
             self._watch = spawn(self._watch_forever(), name="snapshot watch")
+            self.checks.start()
             self.state = State.SERVING
             # What is loaded by now lives as long as the process: no collection needs to look at it again.
             gc.collect()
             gc.freeze()
-            self.checks.start()
 
     async def stop(self) -> None:
         """Let go of everything, once no request is under way; what is settled is written first."""
         self.state = State.STOPPING
+        await self.checks.stop()
         if self._watch is not None:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
-        await self.checks.stop()
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, self.ledger.close)
         await loop.run_in_executor(self._thread, close_connection)

@@ -77,6 +77,10 @@ SHUTDOWN_GRACE_S = env_int("GATEWAY_SHUTDOWN_GRACE_S", default=30, at_least=0)
 PROVIDER_CHECKS = env_bool("GATEWAY_PROVIDER_CHECKS", default=True)
 JOURNAL_DIR = DATA_DIR / "journal"
 
+# Request logs, where the feature flags log_headers or log_bodies are on.
+LOG_BODY_BYTES_MAX = env_int("GATEWAY_LOG_BODY_BYTES_MAX", default=256 * 1024, at_least=1024)
+LOG_RETENTION_DAYS = env_int("GATEWAY_LOG_RETENTION_DAYS", default=14, at_least=1)
+
 # Daphne serves ``runserver`` only. Elsewhere its Twisted would cost every start half a second and 15 MB.
 INSTALLED_APPS = [
     *(["daphne"] if "runserver" in sys.argv else []),
@@ -148,6 +152,11 @@ UNFOLD = {
                         "icon": "receipt_long",
                         "link": "/admin/accounting/usagerecord/",
                     },
+                    {
+                        "title": "Request log",
+                        "icon": "data_object",
+                        "link": "/admin/accounting/requestlog/",
+                    },
                 ],
             },
             {
@@ -181,6 +190,11 @@ UNFOLD = {
                     {"title": "Projects", "icon": "folder", "link": "/admin/accounting/project/"},
                     {"title": "API keys", "icon": "key", "link": "/admin/accounting/virtualkey/"},
                     {"title": "Prices", "icon": "sell", "link": "/admin/accounting/price/"},
+                    {
+                        "title": "Mask patterns",
+                        "icon": "visibility_off",
+                        "link": "/admin/accounting/maskpattern/",
+                    },
                     {"title": "Users", "icon": "person", "link": "/admin/auth/user/"},
                 ],
             },
@@ -289,6 +303,15 @@ OPENROUTER_API_BASE = env_text("OPENROUTER_API_BASE", "https://openrouter.ai/api
 OPENROUTER_DIRECT_TIMEOUT_S = env_int("OPENROUTER_DIRECT_TIMEOUT", default=600, at_least=1)
 OPENROUTER_DIRECT_RETRIES = env_int("OPENROUTER_DIRECT_RETRIES", default=3)
 # First values of feature flags; a row in the database wins (routing/flags.py declares them).
-FLAGS_AT_FIRST = {"strict_conversion": env_bool("STRICT_CONVERSION_ENABLED", default=False)}
+FLAGS_AT_FIRST = {
+    "bypass_litellm": env_bool("BYPASS_LITELLM_ENABLED", default=True),
+    "litellm_fallback": env_bool("LITELLM_FALLBACK_ENABLED", default=True),
+    "strict_conversion": env_bool("STRICT_CONVERSION_ENABLED", default=False),
+    "log_headers": env_bool("LOG_HEADERS_ENABLED", default=False),
+    "log_bodies": env_bool("LOG_BODIES_ENABLED", default=False),
+}
+# Providers, first choice first, for names that no alias matches: provider/model, and known families of models.
+RECOGNISE_MODELS = env_list("GATEWAY_RECOGNISE_MODELS", default=[])
+
 
 OPENROUTER_DIRECT_MODEL_FORMAT = env_text("OPENROUTER_DIRECT_MODEL_FORMAT", "{model}")

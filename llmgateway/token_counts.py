@@ -48,7 +48,7 @@ async def count(ask: ClientRequest, runtime: Runtime) -> Count:
     """
     key = keys.authenticate(ask.secrets, now=ask.accepted_at)
     call = read_count_call(ask.body)
-    target = pipeline.plan_for(key, call, dice=runtime.dice).targets[0]
+    target = pipeline.plan_for(ask, key, call, runtime).targets[0]
     told = await ask_upstream(ask, call, target, runtime) if can_count(target) else None
     if told is None:
         tokens = await estimate(call, target)
@@ -88,6 +88,8 @@ async def ask_upstream(
         path=kind.count_path,
     )
     try:
+        if target.provider.is_pass_through:
+            return None  # a count is not worth a question about credentials
         credential = choose_credential(target, dice=runtime.dice)
         reply = await send(runtime.pools, target, outgoing, credential=credential)
         try:

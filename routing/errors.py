@@ -4,6 +4,8 @@
     └── RoutingError
         ├── ModelUnknown        no alias matches the name the client asked for, or the key may not use it
         ├── NoTarget            the alias exists, but nothing behind it can be called now
+        ├── ProviderBusy        a provider has as many requests under way and waiting as it may have
+        ├── CredentialNotSent   a provider is called with the client's own credential, and there is none
         ├── SecretUnreadable    a stored credential cannot be opened with the keys at hand
         └── SnapshotUnbuilt     there is no picture of the configuration yet
 
@@ -23,6 +25,18 @@ class ModelUnknown(RoutingError):
 
 class NoTarget(RoutingError):
     """The alias exists, but nothing behind it can be called now."""
+
+
+class ProviderBusy(RoutingError):
+    """A provider has as many requests under way and waiting as its settings allow."""
+
+    may_fall_back = True
+
+
+class CredentialNotSent(RoutingError):
+    """A provider is called with the client's own credential, and the client sent none beside the gateway's key."""
+
+    may_fall_back = True
 
 
 class SecretUnreadable(RoutingError):

@@ -24,10 +24,34 @@ class Declared:
         return f"{self.name.upper()}_ENABLED"
 
 
+BYPASS_LITELLM = "bypass_litellm"
+LITELLM_FALLBACK = "litellm_fallback"
+LOG_BODIES = "log_bodies"
+LOG_HEADERS = "log_headers"
 STRICT_CONVERSION = "strict_conversion"
 DECLARED: Mapping[str, Declared] = {
     flag.name: flag
     for flag in (
+        Declared(
+            BYPASS_LITELLM,
+            "Targets that reach a provider directly come before those behind LiteLLM; off, LiteLLM comes first.",
+            is_on_at_first=True,
+        ),
+        Declared(
+            LITELLM_FALLBACK,
+            "A request that fails directly is tried behind LiteLLM, or the other way round; off, it stays on its first path.",
+            is_on_at_first=True,
+        ),
+        Declared(
+            LOG_HEADERS,
+            "The headers of requests and answers are kept in the request log, masked.",
+            is_on_at_first=False,
+        ),
+        Declared(
+            LOG_BODIES,
+            "The bodies of requests and answers are kept in the request log too, masked and cut to a limit.",
+            is_on_at_first=False,
+        ),
         Declared(
             STRICT_CONVERSION,
             "A request that a target cannot take whole is refused there, instead of being sent without what it cannot take.",

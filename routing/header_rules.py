@@ -15,6 +15,8 @@ PROTECTED = frozenset(
     }
 )  # fmt: skip
 """Framing, hop-by-hop and credential headers (RFC 9110, 7.6.1): a rule on one of them could only break a request."""
+ESSENTIAL = frozenset({"accept", "anthropic-beta", "anthropic-version", "user-agent"})
+"""What an allow rule need not name: a drop rule may still take it away."""
 PLACES = frozenset(
     {"request_id", "team", "project", "key", "model", "upstream_model", "session", "agent"}
 )
@@ -84,10 +86,12 @@ def apply(
             for name, value in client_headers.items()
             if name not in PROTECTED and _is_named(allowed, name)
         }
-        sent = {
-            **passed,
-            **{name: value for name, value in sent.items() if _is_named(allowed, name)},
+        kept = {
+            name: value
+            for name, value in sent.items()
+            if name in ESSENTIAL or _is_named(allowed, name)
         }
+        sent = {**passed, **kept}
     for rule in rules:
         if rule.action == "drop":
             sent = {name: value for name, value in sent.items() if not matches(rule.name, name)}

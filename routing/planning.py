@@ -1,17 +1,74 @@
-"""Which targets may answer a call, in the order to try them: pure, from a snapshot and the name asked for."""
+"""Which targets may answer a call, in the order to try them: from a snapshot and what is asked, without waiting.
+
+    name -> agent type, tier -> alias -> route whose conditions hold -> targets whose conditions hold -> order
+
+Every step can say why it chose so: a ``trace`` collects sentences for the page that explains routes, and costs nothing
+where there is none.
+"""
 
 import difflib
 import random
 import re
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
+from conversion.call import Call
+from conversion.names import matches, matches_any
+from conversion.needs import Needs, read_needs
+from routing import families, ordering
 from routing.errors import ModelUnknown, NoTarget
-from routing.snapshot import AliasPicture, RoutePicture, Snapshot, Target, traits_of
+from routing.flags import BYPASS_LITELLM, LITELLM_FALLBACK
+from routing.live import Live
+from routing.snapshot import (
+    AgentTypePicture,
+    AliasPicture,
+    RoutePicture,
+    Snapshot,
+    Target,
+    traits_of,
+)
 
 SUGGESTIONS_MAX = 3
 NAME_CHARS_MAX = 200
 """No alias is longer; a longer name is neither compared with them nor repeated in a message."""
 PLACE = re.compile(r"\{(\w+)\}")
+REQUEST_CLASS_HEADER = "x-claude-code-request-class"
+
+PriceOf = Callable[[Target, Needs], Decimal | None]
+"""What a target would cost for a request, in USD; None where its price is not known."""
+
+
+@dataclass(slots=True)
+class Question:
+    """What is asked, by whom. ``name`` is the model's, header names are in lower case; ``session`` keeps to a target."""
+
+    name: str
+    dice: random.Random
+    call: Call | None = None
+    team: str = ""
+    project: str = ""
+    key: str = ""
+    session: str = ""
+    request_id: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    live: Live | None = None
+    price_of: PriceOf | None = None
+    trace: list[str] | None = None
+    _needs: Needs | None = field(default=None, init=False)
+
+    @property
+    def needs(self) -> Needs:
+        """What the call needs, read when somebody asks."""
+        if self._needs is None:
+            self._needs = read_needs(self.call) if self.call else Needs(prompt_tokens=0)
+        return self._needs
+
+    def say(self, sentence: str) -> None:
+        """Tell the trace, where there is one."""
+        if self.trace is not None:
+            self.trace.append(sentence)
 
 
 @dataclass(slots=True)
@@ -21,26 +78,59 @@ class Plan:
     alias: str
     snapshot_number: int
     targets: tuple[Target, ...]
+    route: int = 0
+    agent_type: str = ""
+    tier: str = ""
 
 
-def make_plan(snapshot: Snapshot, name: str, *, dice: random.Random) -> Plan:
-    """The plan for a call that asks for ``name``.
+def make_plan(snapshot: Snapshot, question: Question) -> Plan:
+    """The plan for a question.
 
     Raises:
         ModelUnknown: no alias matches.
-        NoTarget: the alias that matches has nothing behind it that is enabled.
+        NoTarget: the alias that matches has nothing behind it that may be called.
     """
-    alias, matched = find_alias(snapshot, name)
-    route = next(iter(alias.routes), None)
-    if route is None or not route.targets:
-        raise NoTarget(
-            f"The model {name!r} has no target that can be called now: its route, deployment or provider is "
-            f"switched off, missing, or without a credential. An administrator can mend this at Routing → Model aliases → {alias.name}."
+    agent = _agent_type(snapshot, question) if snapshot.agent_types else None
+    name = question.name
+    if agent is not None and agent.alias:
+        question.say(
+            f"Agent type {agent.slug} has the tier {agent.tier}, whose alias is {agent.alias}."
         )
-    targets = _ordered(route, dice)
+        name = agent.alias
+    try:
+        alias, matched = find_alias(snapshot, name)
+    except ModelUnknown:
+        recognised = families.recognise(snapshot, name)
+        if not recognised:
+            raise
+        question.say(
+            f"No alias matches {name!r}; it was recognised as a model of {recognised[0].provider.slug}."
+        )
+        return Plan(alias=name, snapshot_number=snapshot.number, targets=recognised)
+    question.say(f"{name!r} is matched by the alias {alias.name!r}.")
+    tier = agent.tier if agent else ""
+    route, targets = _choose_route(alias, question, agent.slug if agent else "", tier)
+    if len(targets) > 1:
+        targets = _ordered(snapshot, route, targets, question)
     if matched:
         targets = tuple(_filled(target, matched) for target in targets)
-    return Plan(alias=alias.name, snapshot_number=snapshot.number, targets=targets)
+    return Plan(
+        alias=alias.name,
+        snapshot_number=snapshot.number,
+        targets=targets,
+        route=route.pk,
+        agent_type=agent.slug if agent else "",
+        tier=tier,
+    )
+
+
+def _agent_type(snapshot: Snapshot, question: Question) -> AgentTypePicture | None:
+    for agent in snapshot.agent_types:
+        value = question.headers.get(agent.header)
+        if value is not None and matches(agent.value, value.lower()):
+            question.say(f"The header {agent.header} tells the agent type {agent.slug}.")
+            return agent
+    return None
 
 
 def find_alias(snapshot: Snapshot, name: str) -> tuple[AliasPicture, dict[str, str]]:
@@ -73,14 +163,163 @@ def _nearest(snapshot: Snapshot, name: str) -> str:
     return f" Did you mean {', '.join(near)}? GET /v1/models lists all."
 
 
-def _ordered(route: RoutePicture, dice: random.Random) -> tuple[Target, ...]:
-    if not route.weighted or len(route.targets) < 2:
-        return route.targets
-    weights = [target.weight for target in route.targets]
-    if not any(weights):
-        return route.targets
-    first = dice.choices(route.targets, weights)[0]
-    return (first, *(target for target in route.targets if target is not first))
+def _choose_route(
+    alias: AliasPicture, question: Question, agent_type: str, tier: str
+) -> tuple[RoutePicture, tuple[Target, ...]]:
+    """The first route whose conditions hold and which has a target left, with these targets.
+
+    Raises:
+        NoTarget: there is none.
+    """
+    for number, route in enumerate(alias.routes, 1):
+        unmet = _unmet_of_route(route, question, agent_type, tier)
+        if unmet:
+            question.say(f"Route {number} is passed over: {unmet}.")
+            continue
+        targets = _targets_for(route, question)
+        if targets:
+            question.say(f"Route {number} is taken, by {route.strategy.replace('_', ' ')}.")
+            return route, targets
+        question.say(f"Route {number} is passed over: it has no target for this request.")
+    raise NoTarget(
+        f"The model {question.name!r} has no target that can be called now for this request: its routes, deployments or "
+        "providers are switched off, missing, without a credential, or have conditions that do not hold. "
+        f"An administrator can mend this at Routing → Model aliases → {alias.name}."
+    )
+
+
+def _unmet_of_route(route: RoutePicture, question: Question, agent_type: str, tier: str) -> str:
+    """Which condition does not hold; empty when all do."""
+    wanted = route.conditions
+    if wanted is None:
+        return ""
+    checks = (
+        ("team", wanted.teams, question.team),
+        ("project", wanted.projects, question.project),
+        ("API key", wanted.keys, question.key),
+        ("agent type", wanted.agent_types, agent_type),
+        ("tier", wanted.tiers, tier),
+        ("request class", wanted.request_classes, question.headers.get(REQUEST_CLASS_HEADER, "")),
+    )
+    for what, patterns, value in checks:
+        if patterns and not matches_any(patterns, value):
+            return f"its {what} must be {' or '.join(patterns)}, and is {value or 'none'}"
+    if wanted.header:
+        name, pattern = wanted.header
+        if not matches(pattern, question.headers.get(name, "").lower()):
+            return f"the header {name} must be {pattern}"
+    return ""
+
+
+def _targets_for(route: RoutePicture, question: Question) -> tuple[Target, ...]:
+    """The targets that the request may go to: by their own conditions, then by what is known of their models."""
+    kept = route.targets
+    if any(target.conditions for target in kept):
+        kept = tuple(
+            target
+            for target in kept
+            if not _passed_over(target, _unmet_of_target(target, question), question)
+        )
+    if any(target.context_window_tokens or target.facts.is_known for target in kept):
+        able = tuple(
+            target
+            for target in kept
+            if not _passed_over(target, _missing_in(target, question), question)
+        )
+        # What is known of a model may be out of date: better to ask one that cannot than nobody.
+        kept = able or kept
+    return kept
+
+
+def _passed_over(target: Target, reason: str, question: Question) -> bool:
+    if reason:
+        question.say(
+            f"Target {target.provider.slug}: {target.upstream_model} is passed over: {reason}."
+        )
+    return bool(reason)
+
+
+def _unmet_of_target(target: Target, question: Question) -> str:
+    wanted, needs = target.conditions, question.needs
+    if wanted is None:
+        return ""
+    if wanted.prompt_tokens_over is not None and needs.prompt_tokens <= wanted.prompt_tokens_over:
+        return f"it is for prompts over {wanted.prompt_tokens_over} tokens, and this has about {needs.prompt_tokens}"
+    if (
+        wanted.prompt_tokens_at_most is not None
+        and needs.prompt_tokens > wanted.prompt_tokens_at_most
+    ):
+        return f"it is for prompts up to {wanted.prompt_tokens_at_most} tokens, and this has about {needs.prompt_tokens}"
+    if wanted.with_tools and not needs.has_tools:
+        return "it is for requests with tools"
+    if wanted.with_images and not needs.has_images:
+        return "it is for requests with images"
+    if wanted.with_reasoning and not needs.wants_reasoning:
+        return "it is for requests that ask the model to think"
+    return ""
+
+
+def _missing_in(target: Target, question: Question) -> str:
+    facts, needs = target.facts, question.needs
+    window = target.context_window_tokens
+    if window is not None and needs.prompt_tokens > window:
+        return (
+            f"its context window is {window} tokens, and the prompt has about {needs.prompt_tokens}"
+        )
+    if facts.takes_tools is False and needs.has_tools:
+        return "its model takes no tools"
+    if facts.takes_images is False and needs.has_images:
+        return "its model takes no images"
+    if facts.can_reason is False and needs.wants_reasoning:
+        return "its model does not think"
+    return ""
+
+
+def _ordered(
+    snapshot: Snapshot, route: RoutePicture, targets: tuple[Target, ...], question: Question
+) -> tuple[Target, ...]:
+    live = question.live
+    if route.strategy == "weighted":
+        targets = ordering.by_weight(targets, question.dice, _session_seed(route, question))
+    elif route.strategy == "lowest_latency" and live is not None:
+        targets = ordering.by_latency(targets, live.latencies)
+    elif route.strategy == "lowest_cost" and question.price_of is not None:
+        price_of, needs = question.price_of, question.needs
+        targets = ordering.by_cost(targets, lambda target: price_of(target, needs))
+    if live is not None and route.is_sticky and question.session and route.strategy != "in_order":
+        targets = ordering.stuck_to(targets, live.sessions.last(route.pk, question.session))
+    targets = _around_litellm(snapshot, targets, question)
+    if live is not None:
+        targets = ordering.cooled_last(targets, live.cooldowns, time.monotonic())
+    question.say(
+        "Order: " + ", ".join(f"{t.provider.slug}: {t.upstream_model}" for t in targets) + "."
+    )
+    return targets
+
+
+def _session_seed(route: RoutePicture, question: Question) -> str:
+    return f"{route.pk}:{question.session}" if route.is_sticky and question.session else ""
+
+
+def _around_litellm(
+    snapshot: Snapshot, targets: tuple[Target, ...], question: Question
+) -> tuple[Target, ...]:
+    """Direct targets before those behind LiteLLM, or after them, as the flags say."""
+    behind = tuple(target for target in targets if target.provider.kind.is_litellm)
+    if not behind or len(behind) == len(targets):
+        return targets
+    direct = tuple(target for target in targets if not target.provider.kind.is_litellm)
+    who = {"team": question.team, "key": question.key, "request_id": question.request_id}
+    first, then = (
+        (direct, behind) if snapshot.flags.is_on(BYPASS_LITELLM, **who) else (behind, direct)
+    )
+    question.say(
+        f"The flag bypass_litellm puts {'direct targets' if first is direct else 'LiteLLM'} first."
+    )
+    if not snapshot.flags.is_on(LITELLM_FALLBACK, **who):
+        question.say("The flag litellm_fallback is off: there is no fallback to the other path.")
+        return first
+    return first + then
 
 
 def _filled(target: Target, groups: dict[str, str]) -> Target:

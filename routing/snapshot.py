@@ -24,8 +24,10 @@ from conversion.call import Call
 from conversion.dialects import Dialect
 from conversion.traits import Traits
 from routing import models, providers, secrets
+from routing.cooldown import Policy
 from routing.errors import SecretUnreadable, SnapshotUnbuilt
 from routing.flags import FlagRow, FlagSet
+from routing.header_rules import Rule
 from routing.providers.kind import ProviderKind
 from routing.secrets import OpenedSecret
 
@@ -37,6 +39,10 @@ WATCHED = (
     models.Route,
     models.RouteTarget,
     models.FeatureFlag,
+    models.ModelTier,
+    models.AgentType,
+    models.HeaderRule,
+    models.Transformation,
 )
 
 
@@ -87,6 +93,12 @@ class ProviderPicture:
     dialect: Dialect
 
     dialect_is_chosen: bool = False
+    is_pass_through: bool = False
+    concurrent_max: int = 0
+    queue_max: int = 0
+    queue_wait_s: float = 10.0
+    cooldown: Policy = field(default_factory=Policy)
+    header_rules: tuple[Rule, ...] = ()
 
     def dialect_for(self, call: Call) -> Dialect:
         """The dialect in which a call is sent here: its own where the kind has a place for it."""
@@ -95,6 +107,58 @@ class ProviderPicture:
         if self.kind.dialect_for is not None and not self.dialect_is_chosen:
             return self.kind.dialect_for(call)
         return self.dialect
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a model; None is not known."""
+
+    takes_tools: bool | None = None
+    takes_images: bool | None = None
+    can_reason: bool | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything is."""
+        return self is not NO_FACTS
+
+
+NO_FACTS = Facts()
+
+
+@dataclass(frozen=True, slots=True)
+class TargetConditions:
+    """For which requests a target is there at all."""
+
+    prompt_tokens_over: int | None = None
+    prompt_tokens_at_most: int | None = None
+    with_tools: bool = False
+    with_images: bool = False
+    with_reasoning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RouteConditions:
+    """For which requests a route is there; an empty tuple is no condition. ``header`` is a name and a pattern."""
+
+    teams: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    agent_types: tuple[str, ...] = ()
+    tiers: tuple[str, ...] = ()
+    request_classes: tuple[str, ...] = ()
+    header: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTypePicture:
+    """A sort of program, told by a header; ``tier`` and ``alias`` are empty where it has no tier."""
+
+    slug: str
+    header: str
+    value: str
+    tier: str
+    alias: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +173,9 @@ class Target:
     credentials: tuple[CredentialPicture, ...]
     weight: int
     context_window_tokens: int | None
+    facts: Facts = field(default_factory=lambda: NO_FACTS)
+    conditions: TargetConditions | None = None
+    header_rules: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +184,10 @@ class RoutePicture:
 
     weighted: bool
     targets: tuple[Target, ...]
+    pk: int = 0
+    strategy: str = "in_order"
+    is_sticky: bool = False
+    conditions: RouteConditions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +212,7 @@ class Snapshot:
     patterns: tuple[AliasPicture, ...]
     providers: Mapping[str, ProviderPicture]
     warnings: tuple[str, ...] = field(default=())
+    agent_types: tuple[AgentTypePicture, ...] = ()
     flags: FlagSet = field(default_factory=lambda: FlagSet({}, settings.FLAGS_AT_FIRST))
 
 
@@ -224,13 +296,14 @@ def build() -> Snapshot:
     with transaction.atomic():
         number = version()
         warnings: list[str] = []
+        rules = RuleBook()
         pictures = {
-            provider.pk: _provider_picture(provider, warnings)
+            provider.pk: _provider_picture(provider, warnings, rules)
             for provider in models.Provider.objects.filter(enabled=True).prefetch_related(
                 "credentials"
             )
         }
-        targets = _targets_by_route(pictures, warnings)
+        targets = _targets_by_route(pictures, warnings, rules)
         exact: dict[str, AliasPicture] = {}
         patterns: list[AliasPicture] = []
         for alias in models.ModelAlias.objects.filter(enabled=True).prefetch_related("routes"):
@@ -250,6 +323,21 @@ def build() -> Snapshot:
         providers={picture.slug: picture for picture in pictures.values()},
         warnings=tuple(warnings),
         flags=_flag_set(),
+        agent_types=_agent_types(),
+    )
+
+
+def _agent_types() -> tuple[AgentTypePicture, ...]:
+    rows = models.AgentType.objects.filter(enabled=True).select_related("tier__alias")
+    return tuple(
+        AgentTypePicture(
+            slug=row.slug,
+            header=row.header,
+            value=row.value.lower(),
+            tier=row.tier.slug if row.tier else "",
+            alias=row.tier.alias.name if row.tier else "",
+        )
+        for row in rows
     )
 
 
@@ -261,7 +349,9 @@ def _flag_set() -> FlagSet:
     return FlagSet(rows, settings.FLAGS_AT_FIRST)
 
 
-def _provider_picture(row: models.Provider, warnings: list[str]) -> ProviderPicture:
+def _provider_picture(
+    row: models.Provider, warnings: list[str], rules: "RuleBook"
+) -> ProviderPicture:
     kind = providers.KINDS[row.kind]
     credentials = []
     for credential in row.credentials.all():
@@ -300,6 +390,12 @@ def _provider_picture(row: models.Provider, warnings: list[str]) -> ProviderPict
         credentials=tuple(credentials),
         dialect=Dialect(row.dialect) if row.dialect else kind.dialect,
         dialect_is_chosen=bool(row.dialect),
+        is_pass_through=row.credential_mode == models.CredentialMode.PASS_THROUGH,
+        concurrent_max=row.concurrent_max,
+        queue_max=row.queue_max,
+        queue_wait_s=float(row.queue_wait_s),
+        cooldown=Policy(row.cooldown_after, float(row.cooldown_s), float(row.cooldown_max_s)),
+        header_rules=rules.of(row.pk, None),
     )
 
 
@@ -311,18 +407,18 @@ def _check_bundle(row: models.Provider, warnings: list[str]) -> None:
 
 
 def _targets_by_route(
-    pictures: Mapping[int, ProviderPicture], warnings: list[str]
+    pictures: Mapping[int, ProviderPicture], warnings: list[str], rules: "RuleBook"
 ) -> dict[int, list[Target]]:
     by_route: dict[int, list[Target]] = {}
     rows = models.RouteTarget.objects.filter(deployment__enabled=True).select_related(
-        "deployment", "deployment__provider"
+        "deployment", "deployment__provider", "route"
     )
     for row in rows.order_by("route_id", "position", "pk"):
         provider = pictures.get(row.deployment.provider_id)
         if provider is None:
             continue
-        target = _target(row, provider)
-        if target.credentials or not provider.kind.needs_credential:
+        target = _target(row, provider, rules)
+        if target.credentials or not provider.kind.needs_credential or provider.is_pass_through:
             by_route.setdefault(row.route_id, []).append(target)
         else:
             warning = f"Deployment {row.deployment} has no credential that is switched on: routes skip it."
@@ -331,10 +427,29 @@ def _targets_by_route(
     return by_route
 
 
-def _target(row: models.RouteTarget, provider: ProviderPicture) -> Target:
+class RuleBook:
+    """The header rules, read once, and sorted into those of one provider and one alias."""
+
+    def __init__(self) -> None:
+        rows = models.HeaderRule.objects.filter(enabled=True).order_by("position", "pk")
+        order = {"everything": 0, "provider": 1, "route": 2}
+        self._rows = sorted(rows, key=lambda row: (row.position, order[row.scope], row.pk))
+
+    def of(self, provider: int, alias: int | None) -> tuple[Rule, ...]:
+        """The rules for requests of an alias (None: of no alias) that go to a provider, in the order of application."""
+        return tuple(
+            Rule(row.action, row.name.lower(), row.value)
+            for row in self._rows
+            if row.provider_id in (None, provider) and row.alias_id in (None, alias)
+        )
+
+
+def _target(row: models.RouteTarget, provider: ProviderPicture, rules: "RuleBook") -> Target:
     deployment = row.deployment
     own = deployment.credential_id
     overrides = overrides_of(deployment)
+    if row.parameters:
+        overrides["parameters"] = {**overrides.get("parameters", {}), **row.parameters}
     traits = traits_of(provider, deployment.upstream_model, overrides)
     return Target(
         pk=deployment.pk,
@@ -345,6 +460,9 @@ def _target(row: models.RouteTarget, provider: ProviderPicture) -> Target:
         credentials=tuple(c for c in provider.credentials if own is None or c.pk == own),
         weight=row.weight,
         context_window_tokens=deployment.context_window_tokens,
+        facts=_facts(deployment),
+        conditions=_target_conditions(row),
+        header_rules=rules.of(provider.pk, row.route.alias_id),
     )
 
 
@@ -366,6 +484,43 @@ def overrides_of(deployment: models.Deployment) -> dict[str, Any]:
     return overrides
 
 
+def _route_conditions(row: models.Route) -> RouteConditions | None:
+    header = None
+    if row.header:
+        name, _, value = row.header.partition(":")
+        header = (name.strip().lower(), value.strip().lower())
+    conditions = RouteConditions(
+        teams=_words(row.teams),
+        projects=_words(row.projects),
+        keys=_words(row.keys),
+        agent_types=_words(row.agent_types),
+        tiers=_words(row.tiers),
+        request_classes=_words(row.request_classes),
+        header=header,
+    )
+    return None if conditions == RouteConditions() else conditions
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _target_conditions(row: models.RouteTarget) -> TargetConditions | None:
+    conditions = TargetConditions(
+        prompt_tokens_over=row.prompt_tokens_over,
+        prompt_tokens_at_most=row.prompt_tokens_at_most,
+        with_tools=row.only_with_tools,
+        with_images=row.only_with_images,
+        with_reasoning=row.only_with_reasoning,
+    )
+    return None if conditions == TargetConditions() else conditions
+
+
+def _facts(row: models.Deployment) -> Facts:
+    facts = Facts(row.takes_tools, row.takes_images, row.can_reason)
+    return NO_FACTS if facts == NO_FACTS else facts
+
+
 def _alias_picture(row: models.ModelAlias, targets: Mapping[int, list[Target]]) -> AliasPicture:
     pattern = None
     if row.match == models.ModelAlias.Match.WILDCARD:
@@ -376,6 +531,10 @@ def _alias_picture(row: models.ModelAlias, targets: Mapping[int, list[Target]]) 
         RoutePicture(
             weighted=route.strategy == models.Route.Strategy.WEIGHTED,
             targets=tuple(targets.get(route.pk, ())),
+            pk=route.pk,
+            strategy=route.strategy,
+            is_sticky=route.is_sticky,
+            conditions=_route_conditions(route),
         )
         for route in sorted(row.routes.all(), key=lambda route: (route.position, route.pk))
         if route.enabled

@@ -60,6 +60,16 @@ class UsageRecord(models.Model):
     )
     alias = models.CharField(max_length=200, help_text="The model name the client asked for.")
     provider = models.CharField(max_length=64)
+    provider_kind = models.CharField(
+        max_length=32,
+        blank=True,
+        help_text="Which sort of provider it was: the path the request took.",
+    )
+    after_error = models.CharField(
+        max_length=64,
+        blank=True,
+        help_text="Why the attempt before this one failed, as the name of our error. Empty for a first attempt.",
+    )
     upstream_model = models.CharField(max_length=200, help_text="The model the gateway asked for.")
     answered_model = models.CharField(
         max_length=200, blank=True, help_text="The model that says it answered."

@@ -11,7 +11,7 @@ from conversion.anthropic_over_openai.errors import read_error
 from conversion.dialects import Dialect
 from conversion.traits import ChatTraits, MessagesTraits
 from routing.providers.facts import ModelFacts, count_in, entries_of
-from routing.providers.kind import Headers, ProviderKind, bearer
+from routing.providers.kind import CostMapName, Headers, ProviderKind, bearer
 
 OAUTH_PREFIX = "sk-ant-oat"
 ALL_EFFORTS = ("low", "medium", "high", "xhigh", "max")
@@ -79,6 +79,11 @@ def read_models(body: Any) -> list[ModelFacts]:
     ]
 
 
+def cost_map_names(_base_url: str, model: str) -> tuple[CostMapName, ...]:
+    """A Claude's own name."""
+    return ((model, "anthropic"),)
+
+
 KIND = ProviderKind(
     name="anthropic",
     label="Anthropic",
@@ -94,5 +99,6 @@ KIND = ProviderKind(
     health_path="/v1/models?limit=1",
     models_path="/v1/models?limit=1000",
     read_models=read_models,
+    cost_map_names=cost_map_names,
     id_header="request-id",
 )

@@ -1,7 +1,7 @@
 """What providers tell of themselves: their models, and whether they and the credential work."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -26,7 +26,8 @@ class ModelFacts:
     """One model of a provider's list; None or empty where the list does not say.
 
     ``parameters`` are the request fields it takes, ``inputs`` the kinds of content (text, image, file, audio).
-    ``state`` is a word on where it is: ``loaded`` in memory, ``pulled`` to disk (Ollama).
+    ``state`` is a word on where it is: ``loaded`` in memory, ``pulled`` to disk (Ollama). ``can_cache``: it takes
+    cache marks, or caches prompts by itself.
     """
 
     id: str
@@ -37,6 +38,18 @@ class ModelFacts:
     inputs: tuple[str, ...] = ()
     prices: ModelPrices = field(default_factory=ModelPrices)
     state: str = ""
+    takes_tools: bool | None = None
+    takes_images: bool | None = None
+    can_reason: bool | None = None
+    can_cache: bool | None = None
+
+
+def filled_up(facts: ModelFacts, more: ModelFacts) -> ModelFacts:
+    """The facts, and where they say nothing what ``more`` says of the same model."""
+    empty = ("", (), None, ModelPrices())
+    names = (entry.name for entry in fields(ModelFacts))
+    missing = {name: getattr(more, name) for name in names if getattr(facts, name) in empty}
+    return replace(facts, **missing)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from conversion.traits import ChatTraits, MessagesTraits, Traits
 from routing.providers.facts import ModelFacts, ProviderState
 
 Headers = tuple[tuple[str, str], ...]
+CostMapName = tuple[str, str]
+"""A name in LiteLLM's cost map, and how the provider there must begin; empty for any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +58,13 @@ class ProviderKind:
     credential work, and ``read_health`` reads more of it than its status; ``models_path`` lists the
     models, and ``loaded_path`` in the same form those that are in memory. ``fixed_headers`` go with every request, and over them
     those of ``client_headers`` that the client sent. ``id_header`` and ``cost_header`` are answer
-    headers with the provider's own id of the call and with what it cost in USD. ``answer_in_process`` stands in for
+    headers with the provider's own id of the call and with what it cost in USD. ``is_litellm`` where LiteLLM stands between the gateway and the model: the flag
+    bypass_litellm orders plans by it. ``answer_in_process`` stands in for
     the network in a kind that calls nobody itself; it may raise any GatewayError. ``prepare`` loads what such a kind
     needs: it blocks, is safe to repeat, and runs in a thread once a provider of the kind is switched on.
+    For a synchronisation, ``details_path`` lists what the provider knows of its models beside their names, and
+    ``description_path`` is asked by POST for one model at a time. ``cost_map_names`` gives, for a provider's address
+    and a model's name, the names under which LiteLLM's cost map may have the model, likeliest first.
     """
 
     name: str
@@ -81,9 +87,15 @@ class ProviderKind:
     models_path: str = ""
     read_models: Callable[[Any], list[ModelFacts]] | None = None
     loaded_path: str = ""
+    details_path: str = ""
+    read_details: Callable[[Any], list[ModelFacts]] | None = None
+    description_path: str = ""
+    read_description: Callable[[ModelFacts, Any], ModelFacts] | None = None
+    cost_map_names: Callable[[str, str], tuple[CostMapName, ...]] | None = None
     id_header: str = ""
     cost_header: str = ""
     needs_credential: bool = True
+    is_litellm: bool = False
     answer_in_process: Callable[[InProcessAsk], Awaitable[InProcessAnswer]] | None = None
     prepare: Callable[[], None] | None = None
 

@@ -7,6 +7,7 @@ LiteLLM's documentation on the proxy, and ``litellm`` 1.106 as it answers (read 
 from conversion.anthropic_over_openai.errors import read_error
 from conversion.dialects import Dialect
 from conversion.traits import ChatTraits
+from routing.providers.cost_map import read_model_info
 from routing.providers.facts import read_openai_models
 from routing.providers.kind import ProviderKind, bearer
 
@@ -43,7 +44,10 @@ KIND = ProviderKind(
     health_path="/health/readiness",
     models_path="/v1/models",
     read_models=read_openai_models,
+    details_path="/model/info",
+    read_details=read_model_info,
     id_header="x-litellm-call-id",
     cost_header="x-litellm-response-cost",
     needs_credential=False,
+    is_litellm=True,
 )

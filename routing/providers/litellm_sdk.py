@@ -31,7 +31,13 @@ from conversion.anthropic_over_openai.errors import read_error
 from conversion.dialects import Dialect
 from conversion.errors import UpstreamStreamCut, UpstreamUnauthorized
 from conversion.traits import ChatTraits
-from routing.providers.kind import Headers, InProcessAnswer, InProcessAsk, ProviderKind
+from routing.providers.kind import (
+    CostMapName,
+    Headers,
+    InProcessAnswer,
+    InProcessAsk,
+    ProviderKind,
+)
 from routing.providers.litellm_errors import read_exception
 
 COST_HEADER = "x-litellm-response-cost"
@@ -328,6 +334,12 @@ def traits(model: str) -> ChatTraits:
     )
 
 
+def cost_map_names(_base_url: str, model: str) -> tuple[CostMapName, ...]:
+    """The name as it is; and without the provider's, which LiteLLM leaves out for some."""
+    provider, slash, rest = model.partition("/")
+    return ((model, ""), (rest, provider)) if slash else ((model, ""),)
+
+
 KIND = ProviderKind(
     name="litellm_sdk",
     label="LiteLLM SDK (in the process)",
@@ -336,7 +348,9 @@ KIND = ProviderKind(
     traits=traits,
     read_error=read_error,
     cost_header=COST_HEADER,
+    cost_map_names=cost_map_names,
     needs_credential=False,
+    is_litellm=True,
     answer_in_process=answer,
     prepare=prepare,
 )

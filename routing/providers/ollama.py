@@ -5,6 +5,7 @@ of a content, loses the id of a tool message with parts, and cannot set the cont
 and cut in silence.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from conversion.anthropic_over_openai.errors import read_error
@@ -60,6 +61,26 @@ def read_models(body: Any) -> list[ModelFacts]:
     return facts
 
 
+def read_description(facts: ModelFacts, body: Any) -> ModelFacts:
+    """``POST /api/show``: what the model can, and the context it was trained for."""
+    info = body.get("model_info") if isinstance(body, dict) else None
+    info = info if isinstance(info, dict) else {}
+    able = body.get("capabilities") if isinstance(body, dict) else None
+    described = replace(
+        facts,
+        context_window_tokens=facts.context_window_tokens
+        or count_in(info, f"{info.get('general.architecture')}.context_length"),
+    )
+    if not isinstance(able, list):
+        return described
+    return replace(
+        described,
+        takes_tools="tools" in able,
+        takes_images="vision" in able,
+        can_reason="thinking" in able,
+    )
+
+
 KIND = ProviderKind(
     name="ollama",
     label="Ollama",
@@ -79,5 +100,7 @@ KIND = ProviderKind(
     models_path="/api/tags",
     read_models=read_models,
     loaded_path="/api/ps",
+    description_path="/api/show",
+    read_description=read_description,
     needs_credential=False,
 )

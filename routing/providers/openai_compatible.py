@@ -8,12 +8,13 @@ extra parameters (read November 2026).
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from conversion.anthropic_over_openai.errors import read_error
 from conversion.dialects import Dialect
 from conversion.traits import ChatTraits
 from routing.providers.facts import read_openai_models
-from routing.providers.kind import ProviderKind, bearer
+from routing.providers.kind import CostMapName, ProviderKind, bearer
 
 _REASONS_BY_EFFORT = {"reasoning": "effort"}
 # The first pattern that matches the model's name decides; the vendor's prefix, as in openai/gpt-5, is passed over.
@@ -59,6 +60,29 @@ def traits(model: str) -> ChatTraits:
     return ChatTraits(model=model)
 
 
+# How LiteLLM's cost map names the models of servers in the open, by the server's host.
+COST_MAP_PREFIXES: tuple[tuple[str, str], ...] = (
+    ("api.deepseek.com", "deepseek/"),
+    ("api.deepinfra.com", "deepinfra/"),
+    ("api.fireworks.ai", "fireworks_ai/"),
+    ("api.groq.com", "groq/"),
+    ("api.mistral.ai", "mistral/"),
+    ("api.perplexity.ai", "perplexity/"),
+    ("api.together.xyz", "together_ai/"),
+    ("api.x.ai", "xai/"),
+    ("generativelanguage.googleapis.com", "gemini/"),
+    (".openai.azure.com", "azure/"),
+)
+
+
+def cost_map_names(base_url: str, model: str) -> tuple[CostMapName, ...]:
+    """The name behind the server's prefix, and as it is: a server of one's own may pass on to a known one."""
+    host = urlsplit(base_url).hostname or ""
+    name = model.removeprefix("models/")
+    known = [prefix for suffix, prefix in COST_MAP_PREFIXES if host.endswith(suffix)]
+    return (*((prefix + name, "") for prefix in known), (name, ""))
+
+
 KIND = ProviderKind(
     name="openai_compatible",
     label="OpenAI-compatible server",
@@ -73,6 +97,7 @@ KIND = ProviderKind(
     health_path="/models",
     models_path="/models",
     read_models=read_openai_models,
+    cost_map_names=cost_map_names,
     id_header="x-request-id",
     needs_credential=False,
 )

@@ -52,6 +52,13 @@ def read_models(body: Any) -> list[ModelFacts]:
         pricing = entry.get("pricing")
         top = entry.get("top_provider")
         architecture = entry.get("architecture")
+        inputs = (
+            _words(architecture.get("input_modalities")) if isinstance(architecture, dict) else ()
+        )
+        parameters = _words(entry.get("supported_parameters"))
+        writes_cache = per_mtok(pricing, "input_cache_write") or per_mtok(
+            pricing, "input_cache_read"
+        )
         facts.append(
             ModelFacts(
                 id=entry["id"],
@@ -60,10 +67,12 @@ def read_models(body: Any) -> list[ModelFacts]:
                 max_output_tokens=count_in(top, "max_completion_tokens")
                 if isinstance(top, dict)
                 else None,
-                parameters=_words(entry.get("supported_parameters")),
-                inputs=_words(architecture.get("input_modalities"))
-                if isinstance(architecture, dict)
-                else (),
+                parameters=parameters,
+                inputs=inputs,
+                takes_tools="tools" in parameters if parameters else None,
+                takes_images="image" in inputs if inputs else None,
+                can_reason="reasoning" in parameters if parameters else None,
+                can_cache=True if writes_cache else None,
                 prices=ModelPrices(
                     prompt_usd_per_mtok=per_mtok(pricing, "prompt"),
                     completion_usd_per_mtok=per_mtok(pricing, "completion"),

@@ -14,6 +14,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from conversion.dialects import Dialect
+from routing.header_rules import PROTECTED, Rule, apply
 from routing.providers.kind import InProcessAnswer, InProcessAsk
 from routing.snapshot import CredentialPicture, ProviderPicture, Target
 from routing.upstream.client import Pool, Pools, close_if_unused
@@ -134,11 +135,15 @@ class Reply:
             await close_if_unused(self._pool)
 
 
-def choose_credential(target: Target, *, dice: random.Random) -> CredentialPicture | None:
-    """One of the target's credentials, by weight; those of weight 0 only when there is no other."""
+def choose_credential(
+    target: Target, *, dice: random.Random, rests: Callable[[int], bool] | None = None
+) -> CredentialPicture | None:
+    """One of the target's credentials, by weight; those of weight 0, and those that rest, only when there is no other."""
     usable = target.credentials
     if len(usable) < 2:
         return usable[0] if usable else None
+    if rests is not None:
+        usable = tuple(credential for credential in usable if not rests(credential.pk)) or usable
     weights = [credential.weight for credential in usable]
     return dice.choices(usable, weights)[0] if any(weights) else usable[0]
 
@@ -147,7 +152,8 @@ def choose_credential(target: Target, *, dice: random.Random) -> CredentialPictu
 class Outgoing:
     """What is sent: a body in a dialect. ``headers`` are the client's that go along, ``query`` its query string.
 
-    ``path`` is for what is asked at another place than the dialect's own.
+    ``path`` is for what is asked at another place than the dialect's own. ``rules`` are applied to all headers but
+    framing and credential; they may let more of ``client_headers`` through, and fill in ``places``.
     """
 
     body: bytes
@@ -156,6 +162,9 @@ class Outgoing:
     headers: Mapping[str, str] = field(default_factory=dict)
     query: str = ""
     path: str = ""
+    rules: tuple[Rule, ...] = ()
+    client_headers: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_headers(
@@ -167,9 +176,23 @@ def write_headers(
         headers.update(provider.kind.fixed_headers)
     if outgoing.headers:
         headers.update(outgoing.headers)
+    if outgoing.rules:
+        headers = _with_rules(headers, outgoing)
     if credential is not None:
         headers.update(provider.kind.credential_headers(credential.secret.reveal()))
     return headers
+
+
+def _with_rules(headers: "CIMultiDict[str]", outgoing: Outgoing) -> "CIMultiDict[str]":
+    open_ones = {name: value for name, value in headers.items() if name.lower() not in PROTECTED}
+    ruled = apply(
+        outgoing.rules,
+        open_ones,
+        client_headers=outgoing.client_headers,
+        places=outgoing.places,
+    )
+    kept = {name: value for name, value in headers.items() if name.lower() in PROTECTED}
+    return CIMultiDict({**kept, **ruled})
 
 
 async def send(

@@ -3,8 +3,12 @@
 httpx here, because its API is the kinder one and speed does not matter. No message holds a secret or a body.
 """
 
+import asyncio
+import itertools
 import ssl
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -12,7 +16,7 @@ from typing import Any
 import httpx
 
 from conversion.errors import GatewayError
-from routing.providers.facts import ModelFacts, ProviderState
+from routing.providers.facts import ModelFacts, ProviderState, filled_up
 from routing.snapshot import CredentialPicture, ProviderPicture
 from routing.upstream.attempt import Outgoing, write_headers
 from routing.upstream.errors import UpstreamTlsFailed, UpstreamUnreachable
@@ -20,6 +24,11 @@ from routing.upstream.errors import UpstreamTlsFailed, UpstreamUnreachable
 LOOKUP_S = 10.0
 PAGES_MAX = 50
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
+DESCRIBED_AT_ONCE = 4
+
+
+def _nobody(_count: int) -> None:
+    """Hears how far something is, and does nothing."""
 
 
 async def check(provider: ProviderPicture) -> ProviderState:
@@ -59,14 +68,59 @@ async def list_models(provider: ProviderPicture) -> list[ModelFacts]:
         for _page in range(PAGES_MAX):
             if url is None:
                 break
-            body = await _get(client, provider, url)
+            body = await _ask(client, provider, url)
             found += kind.read_models(body)
             url = _next_page(provider, body)
         if kind.loaded_path:
-            body = await _get(client, provider, provider.base_url + kind.loaded_path)
+            body = await _ask(client, provider, provider.base_url + kind.loaded_path)
             loaded = {facts.id for facts in kind.read_models(body)}
             found = [replace(f, state="loaded") if f.id in loaded else f for f in found]
     return found
+
+
+async def describe_models(
+    provider: ProviderPicture, found: list[ModelFacts], *, told: Callable[[int], None] = _nobody
+) -> list[ModelFacts]:
+    """The models with what the provider tells of each beside its list, where its kind has a place for that.
+
+    A place that does not answer, or is not open to the credential, leaves the models as they are. ``told`` hears how
+    many are described.
+    """
+    kind = provider.kind
+    credential = provider.credentials[0] if provider.credentials else None
+    if not kind.calls_out or not found:
+        return found
+    async with _client(provider, credential) as client:
+        if kind.details_path and kind.read_details:
+            with suppress(GatewayError):
+                body = await _ask(client, provider, provider.base_url + kind.details_path)
+                details = {facts.id: facts for facts in kind.read_details(body)}
+                found = [filled_up(details.get(f.id, f), f) for f in found]
+        if kind.description_path and kind.read_description:
+            found = await _describe_each(client, provider, found, told)
+    return found
+
+
+async def _describe_each(
+    client: httpx.AsyncClient,
+    provider: ProviderPicture,
+    found: list[ModelFacts],
+    told: Callable[[int], None],
+) -> list[ModelFacts]:
+    url = provider.base_url + provider.kind.description_path
+    turn = asyncio.Semaphore(DESCRIBED_AT_ONCE)
+    count = itertools.count(1)
+
+    async def describe(facts: ModelFacts) -> ModelFacts:
+        async with turn:
+            with suppress(GatewayError):
+                body = await _ask(client, provider, url, {"model": facts.id})
+                if provider.kind.read_description:
+                    facts = provider.kind.read_description(facts, body)
+        told(next(count))
+        return facts
+
+    return list(await asyncio.gather(*(describe(facts) for facts in found)))
 
 
 def _next_page(provider: ProviderPicture, body: Any) -> str | None:
@@ -86,7 +140,7 @@ def _next_page(provider: ProviderPicture, body: Any) -> str | None:
 
 
 async def _check_health(client: httpx.AsyncClient, provider: ProviderPicture) -> ProviderState:
-    body = await _get(client, provider, provider.base_url + provider.kind.health_path)
+    body = await _ask(client, provider, provider.base_url + provider.kind.health_path)
     return provider.kind.read_health(body) if provider.kind.read_health else ProviderState()
 
 
@@ -96,7 +150,7 @@ async def _with_credits(
     """The account's credit where the credential may see it; most may not, and that is no problem."""
     kind = provider.kind
     try:
-        body = await _get(client, provider, provider.base_url + kind.credits_path)
+        body = await _ask(client, provider, provider.base_url + kind.credits_path)
     except GatewayError:
         return state
     credits = kind.read_credits(body) if kind.read_credits else ProviderState()
@@ -114,7 +168,7 @@ async def _with_credential_tried(
     """A health page that is open to all says nothing of the credential: the list of models does."""
     if provider.kind.read_health is not None or not provider.kind.models_path:
         return state
-    await _get(client, provider, provider.base_url + provider.kind.models_path)
+    await _ask(client, provider, provider.base_url + provider.kind.models_path)
     return state
 
 
@@ -133,15 +187,17 @@ def _client(provider: ProviderPicture, credential: CredentialPicture | None) -> 
     return httpx.AsyncClient(headers=headers, verify=verify, timeout=timeout, trust_env=False)
 
 
-async def _get(client: httpx.AsyncClient, provider: ProviderPicture, url: str) -> Any:
-    """The decoded answer.
+async def _ask(
+    client: httpx.AsyncClient, provider: ProviderPicture, url: str, sent: Any = None
+) -> Any:
+    """The decoded answer to a GET, or to a POST where something is sent.
 
     Raises:
         UpstreamUnreachable: nobody answers, or not with JSON.
         GatewayError: the provider refuses, in the words of its kind.
     """
     try:
-        answer = await client.get(url)
+        answer = await (client.get(url) if sent is None else client.post(url, json=sent))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         reason = type(error).__name__
         raise UpstreamUnreachable(f"provider {provider.slug} does not answer ({reason})") from error

@@ -12,7 +12,7 @@ from llmgateway.beginnings import add_demo, add_first_providers, add_target
 from routing import snapshot
 from routing.errors import ModelUnknown
 from routing.models import Credential, Deployment, ModelAlias, Provider
-from routing.planning import make_plan
+from routing.planning import Question, make_plan
 from tests.factories.routing import make_alias, make_deployment, make_provider
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +31,7 @@ def openrouter(settings):
 
 def target_of(name: str) -> str:
     """Provider and model that a name leads to."""
-    [target] = make_plan(snapshot.build(), name, dice=random.Random(1)).targets
+    [target] = make_plan(snapshot.build(), Question(name, dice=random.Random(1))).targets
     return f"{target.provider.slug}: {target.upstream_model}"
 
 

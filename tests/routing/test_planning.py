@@ -8,7 +8,7 @@ import pytest
 from routing import snapshot
 from routing.errors import ModelUnknown, NoTarget
 from routing.models import Deployment, Provider, RouteTarget
-from routing.planning import find_alias, make_plan
+from routing.planning import Question, find_alias, make_plan
 from tests.factories.routing import make_alias, make_credential, make_deployment, make_provider
 
 pytestmark = pytest.mark.django_db
@@ -23,14 +23,14 @@ def provider() -> Provider:
 
 def models_for(name: str, *, seed: int = 1) -> list[str]:
     """The models to try, in order, by the rows as they are."""
-    plan = make_plan(snapshot.build(), name, dice=random.Random(seed))
+    plan = make_plan(snapshot.build(), Question(name, dice=random.Random(seed)))
     return [target.upstream_model for target in plan.targets]
 
 
 def test_targets_are_tried_in_their_order(provider):
     make_alias("name", *(make_deployment(provider, model) for model in ("c", "a", "b")))
 
-    plan = make_plan(snapshot.build(), "name", dice=random.Random(1))
+    plan = make_plan(snapshot.build(), Question("name", dice=random.Random(1)))
 
     assert plan.alias == "name"
     assert plan.snapshot_number == snapshot.version()
@@ -95,8 +95,8 @@ def test_a_filled_model_has_the_traits_of_its_own_name(provider):
     )
     picture = snapshot.build()
 
-    [claude] = make_plan(picture, "anthropic/claude", dice=random.Random(1)).targets
-    [llama] = make_plan(picture, "meta/llama", dice=random.Random(1)).targets
+    [claude] = make_plan(picture, Question("anthropic/claude", dice=random.Random(1))).targets
+    [llama] = make_plan(picture, Question("meta/llama", dice=random.Random(1))).targets
 
     assert claude.traits.model == "anthropic/claude"
     assert (claude.traits.cache_control, llama.traits.cache_control) == (True, False)
@@ -155,7 +155,7 @@ def test_the_first_target_is_drawn_by_weight_and_the_others_keep_their_order(pro
     picture = snapshot.build()
     dice = random.Random(7)
 
-    plans = [make_plan(picture, "name", dice=dice).targets for _ in range(400)]
+    plans = [make_plan(picture, Question("name", dice=dice)).targets for _ in range(400)]
 
     orders = Counter("".join(target.upstream_model for target in plan) for plan in plans)
     assert set(orders) == {"abc", "bac"}  # c has no weight, and is never first

@@ -1,0 +1,142 @@
+"""Which deployments to skip, and until when; and which credentials.
+
+A deployment that fails several times in a row is skipped for a while, each time twice as long, up to a limit. When the
+while is over one request is let through to see; the others go on skipping it until that one has come back. A rate limit
+with a Retry-After is obeyed at once. A credential that was refused, has no credit left or was rate limited rests alone.
+
+Held in memory by each process: what one process learns, the others learn by themselves a few requests later.
+"""
+
+from dataclasses import dataclass
+
+from conversion.errors import (
+    GatewayError,
+    UpstreamBroken,
+    UpstreamInvalid,
+    UpstreamOutOfCredit,
+    UpstreamOverloaded,
+    UpstreamRateLimited,
+    UpstreamStreamCut,
+    UpstreamTimedOut,
+    UpstreamUnauthorized,
+)
+from routing.upstream.errors import NetworkError
+
+COUNTED = (
+    NetworkError,
+    UpstreamBroken,
+    UpstreamInvalid,
+    UpstreamOverloaded,
+    UpstreamRateLimited,
+    UpstreamStreamCut,
+    UpstreamTimedOut,
+)
+"""Failures that say something about the deployment, and nothing about the request."""
+REST_S = {UpstreamUnauthorized: 300.0, UpstreamOutOfCredit: 300.0, UpstreamRateLimited: 30.0}
+"""How long a credential rests after each, where the provider does not say."""
+PROBE_S = 60.0
+"""A probe that nobody has heard of for so long is given up, and the next request is let through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A provider's own: after how many failures in a row (0: never), for how many seconds first and at most."""
+
+    after: int = 5
+    first_s: float = 5.0
+    longest_s: float = 300.0
+
+
+@dataclass(slots=True)
+class Cooling:
+    """What is remembered of one deployment. ``until_s`` is 0 while it is not skipped."""
+
+    failures: int = 0
+    times: int = 0
+    until_s: float = 0.0
+    probe_until_s: float = 0.0
+    reason: str = ""
+
+
+class Cooldowns:
+    """The memory of one process. Times are monotonic seconds; keys are the deployments' and credentials' numbers."""
+
+    def __init__(self) -> None:
+        self._deployments: dict[int, Cooling] = {}
+        self._credentials: dict[int, tuple[float, str]] = {}
+
+    def is_skipped(self, deployment: int, now_s: float) -> bool:
+        """Whether requests go past the deployment now. Asks without letting a probe through."""
+        cooling = self._deployments.get(deployment)
+        if cooling is None or cooling.until_s == 0.0:
+            return False
+        return now_s < cooling.until_s or now_s < cooling.probe_until_s
+
+    def begin(self, deployment: int, now_s: float) -> None:
+        """A request goes to the deployment: if its while is over, as the one that sees how it does."""
+        cooling = self._deployments.get(deployment)
+        if cooling is not None and cooling.until_s and now_s >= cooling.until_s:
+            cooling.probe_until_s = now_s + PROBE_S
+
+    def succeeded(self, deployment: int) -> None:
+        """It answers: all is forgotten."""
+        if deployment in self._deployments:
+            del self._deployments[deployment]
+
+    def failed(self, deployment: int, error: GatewayError, policy: Policy, now_s: float) -> None:
+        """It failed. Without effect for failures that say nothing about it."""
+        if policy.after == 0 or not isinstance(error, COUNTED):
+            return
+        cooling = self._deployments.setdefault(deployment, Cooling())
+        cooling.failures += 1
+        is_told = isinstance(error, UpstreamRateLimited) and error.retry_after_s is not None
+        is_probe = cooling.until_s > 0.0 and now_s >= cooling.until_s
+        if not (is_told or is_probe or cooling.failures >= policy.after):
+            return
+        wait_s = min(policy.longest_s, policy.first_s * 2.0**cooling.times)
+        if is_told and error.retry_after_s is not None:
+            wait_s = min(policy.longest_s, error.retry_after_s)
+        cooling.times = min(cooling.times + 1, 30)
+        cooling.until_s = now_s + wait_s
+        cooling.probe_until_s = 0.0
+        cooling.reason = type(error).__name__
+
+    def remaining_s(self, deployment: int, now_s: float) -> float:
+        """Seconds until the deployment is tried again; 0 when it is not skipped."""
+        cooling = self._deployments.get(deployment)
+        return max(0.0, cooling.until_s - now_s) if cooling else 0.0
+
+    def state(self, now_s: float) -> dict[int, tuple[float, int, str]]:
+        """For pages: deployment -> (seconds left, failures in a row, the last failure's name)."""
+        return {
+            pk: (max(0.0, cooling.until_s - now_s), cooling.failures, cooling.reason)
+            for pk, cooling in self._deployments.items()
+            if cooling.until_s
+        }
+
+    def rest_credential(self, credential: int, error: GatewayError, now_s: float) -> bool:
+        """Let a credential rest after a failure that is about it; whether it was."""
+        for kind, default_s in REST_S.items():
+            if isinstance(error, kind):
+                wait_s = default_s if error.retry_after_s is None else error.retry_after_s
+                self._credentials[credential] = (now_s + wait_s, type(error).__name__)
+                return True
+        return False
+
+    def rests(self, credential: int, now_s: float) -> bool:
+        """Whether a credential is not to be used now."""
+        until = self._credentials.get(credential)
+        if until is None:
+            return False
+        if now_s >= until[0]:
+            del self._credentials[credential]
+            return False
+        return True
+
+    def resting(self, now_s: float) -> dict[int, tuple[float, str]]:
+        """For pages: credential -> (seconds left, why)."""
+        return {
+            pk: (until_s - now_s, reason)
+            for pk, (until_s, reason) in self._credentials.items()
+            if until_s > now_s
+        }
