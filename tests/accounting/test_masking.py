@@ -35,7 +35,7 @@ def masked(text: str, *secrets: str, bytes_max: int = 100_000) -> str:
     return Masker(secrets=secrets).body(text.encode(), bytes_max=bytes_max).decode()
 
 
-@pytest.mark.parametrize("secret", SHAPES, ids=lambda secret: secret[:8])
+@pytest.mark.parametrize("secret", SHAPES, ids=lambda secret: secret[:3])
 @pytest.mark.parametrize(
     "around",
     ["{}", "key: {} and more", "a\n{}\nb", "<p>{}</p>", "x={}&y=1", "'{}'", "({})", "äö{}äö"],
@@ -46,7 +46,7 @@ def test_a_well_known_secret_is_masked_wherever_it_stands(secret, around):
     assert out == around.format(MARK)
 
 
-@pytest.mark.parametrize("secret", SHAPES, ids=lambda secret: secret[:8])
+@pytest.mark.parametrize("secret", SHAPES, ids=lambda secret: secret[:3])
 @pytest.mark.parametrize("text", ["{}", "first\n{}", "\t{}\r", 'say "{}"', "ß{}"])
 def test_a_secret_in_json_is_masked_and_the_json_stays_json(secret, text):
     body = {"messages": [{"role": "user", "content": text.format(secret)}], "max_tokens": 5}
