@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from conversion.errors import UpstreamUnauthorized
-from routing.providers.facts import ProviderState
+from routing.providers.facts import ModelFacts, ProviderState
 from routing.upstream import lookups
 from routing.upstream.errors import UpstreamTlsFailed, UpstreamUnreachable
 from tests.factories.pictures import SECRET, picture_provider
@@ -231,3 +231,72 @@ async def test_an_address_that_is_none_is_told_as_one():
 async def test_certificates_are_checked_against_the_bundle(upstream):
     with pytest.raises(UpstreamTlsFailed, match="CA bundle of provider openrouter"):
         await lookups.list_models(provider(upstream, ca_bundle_pem="no certificate"))
+
+
+async def test_openrouters_list_tells_what_a_model_can(upstream):
+    upstream.answers(json_answer(OPENROUTER_MODELS))
+    sonnet, bare = await lookups.list_models(provider(upstream))
+
+    assert (sonnet.takes_tools, sonnet.takes_images, sonnet.can_reason) == (True, True, True)
+    assert sonnet.can_cache is True
+    assert (bare.takes_tools, bare.takes_images, bare.can_reason, bare.can_cache) == (None,) * 4
+    assert await lookups.describe_models(provider(upstream), [sonnet]) == [sonnet]
+
+
+async def test_a_litellm_proxy_describes_the_models_of_its_list(upstream):
+    info = {"max_input_tokens": 1000, "input_cost_per_token": 1.5e-07, "output_cost_per_token": 0}
+    entries = [{"model_name": "a", "model_info": info}, {"model_name": "unlisted"}]
+    upstream.answers(json_answer({"data": entries}))
+    proxy = provider(upstream, "litellm_proxy")
+    listed = [ModelFacts("a", max_output_tokens=5), ModelFacts("b")]
+    a, b = await lookups.describe_models(proxy, listed)
+
+    assert (a.context_window_tokens, a.max_output_tokens) == (1000, 5)
+    assert a.prices.prompt_usd_per_mtok == Decimal("0.15")  # exact: never a float
+    assert b == ModelFacts("b")
+    assert upstream.requests[0].path == "/model/info"
+
+    upstream.answers(REFUSAL)
+    assert await lookups.describe_models(proxy, listed) == listed
+
+
+async def test_ollama_is_asked_for_each_model(upstream):
+    def show(request):
+        if request.json["model"] == "broken":
+            return json_answer({"error": "no such model"}, status=404)
+        return json_answer(
+            {
+                "capabilities": ["completion", "tools"],
+                "model_info": {"general.architecture": "qwen3", "qwen3.context_length": 40960},
+            }
+        )
+
+    upstream.answer_with = show
+    heard: list[int] = []
+    ollama = provider(upstream, "ollama", credentials=())
+    listed = [ModelFacts("qwen3:8b"), ModelFacts("broken")]
+    qwen, broken = await lookups.describe_models(ollama, listed, told=heard.append)
+
+    assert (qwen.takes_tools, qwen.takes_images, qwen.can_reason) == (True, False, False)
+    assert qwen.context_window_tokens == 40960
+    assert broken == ModelFacts("broken")
+    assert heard == [1, 2]
+    assert {seen.path for seen in upstream.requests} == {"/api/show"}
+
+
+@pytest.mark.parametrize("body", [[], {}, {"capabilities": "odd", "model_info": 5}])
+async def test_an_odd_description_says_nothing(upstream, body):
+    upstream.default = json_answer(body)
+    listed = [ModelFacts("m")]
+
+    assert (
+        await lookups.describe_models(provider(upstream, "ollama", credentials=()), listed)
+        == listed
+    )
+
+
+async def test_nobody_is_asked_about_no_models_or_by_a_kind_that_calls_nobody(upstream):
+    demo = picture_provider(kind="demo", credentials=())
+    assert await lookups.describe_models(demo, [ModelFacts("m")]) == [ModelFacts("m")]
+    assert await lookups.describe_models(provider(upstream, "ollama", credentials=()), []) == []
+    assert upstream.requests == []
