@@ -1,4 +1,4 @@
-"""The frozen picture of keys, teams and prices that requests are checked against.
+"""The frozen picture of keys, teams and prices that requests are checked against, and of what logs mask.
 
 Works as ``routing/snapshot.py`` does: every change of a watched row counts up one number, each serving process
 looks at it several times a second off the hot path, reads all rows anew when it has moved, and swaps whole.
@@ -14,10 +14,11 @@ from django.db.models import F
 from django.db.models.signals import post_delete, post_save
 
 from accounting import models
+from accounting.masking import Mask, make_mask
 from accounting.pricing import PriceTag
 from conversion.names import matches_any
 
-WATCHED = (models.Team, models.Project, models.VirtualKey, models.Price)
+WATCHED = (models.Team, models.Project, models.VirtualKey, models.Price, models.MaskPattern)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,12 @@ class KeyPicture:
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """All keys and prices at one moment. Prices of a model are in order, newest first."""
+    """All keys, prices and masks at one moment. Prices of a model are in order, newest first; masks as configured."""
 
     number: int
     by_digest: Mapping[str, KeyPicture]
     prices: Mapping[tuple[str, str], tuple[PriceTag, ...]]
+    masks: tuple[Mask, ...] = ()
 
     def price_at(self, provider: str, upstream_model: str, moment: datetime) -> PriceTag | None:
         """The price in force at the moment, None when there is none."""
@@ -117,10 +119,15 @@ def build() -> KeyRing:
         prices: dict[tuple[str, str], list[PriceTag]] = {}
         for price in models.Price.objects.order_by("-valid_from_at"):
             prices.setdefault((price.provider, price.upstream_model), []).append(_tag(price))
+        masks = tuple(
+            make_mask(row.name, row.pattern, row.replacement)
+            for row in models.MaskPattern.objects.filter(enabled=True)
+        )
     return KeyRing(
         number=number,
         by_digest=by_digest,
         prices={model: tuple(tags) for model, tags in prices.items()},
+        masks=masks,
     )
 
 

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from accounting import keys, ledger
-from accounting.models import Team, UsageRecord
+from accounting.models import RequestLog, Team, UsageRecord
+from accounting.request_logs import LogEntry, row_of
 
 _numbers = itertools.count(1)
 
@@ -52,3 +53,27 @@ def make_usage(**fields: Any) -> UsageRecord:
     entry = make_entry(**fields)
     ledger.write_rows([entry])
     return UsageRecord.objects.get(pk=entry.id)
+
+
+def make_log_entry(**fields: Any) -> LogEntry:
+    """What was captured of an attempt: nothing but who asked."""
+    number = next(_numbers)
+    least: dict[str, Any] = {
+        "id": f"{number:028d}-1",
+        "request_id": f"req_{number:028d}",
+        "at": datetime(2026, 11, 20, 12, tzinfo=UTC),
+        "team": "alder",
+        "key_name": "laptop",
+        "bytes_max": 1000,
+        "secrets": (),
+        "headers": {},
+        "bodies": {},
+    }
+    return LogEntry(**{**least, **fields})
+
+
+def make_request_log(**fields: Any) -> RequestLog:
+    """A row of the request log."""
+    row = row_of(make_log_entry(**fields), ())
+    row.save(force_insert=True)
+    return row
