@@ -2,12 +2,13 @@
 
 from django.contrib import admin
 from django.http import HttpRequest
-from django.utils.html import format_html_join
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
 from accounting.admin.page import AccountingAdmin
-from accounting.models import UsageRecord
+from accounting.models import RequestLog, UsageRecord
 from accounting.templatetags.amounts import tokens, usd
 
 
@@ -64,6 +65,7 @@ class UsageRecordAdmin(AccountingAdmin):
             {
                 "fields": (
                     ("request_id", "attempt"),
+                    "request_log",
                     ("alias", "provider"),
                     ("upstream_model", "answered_model"),
                     "upstream_id",
@@ -137,6 +139,14 @@ class UsageRecordAdmin(AccountingAdmin):
     def cost_shown(self, row: UsageRecord) -> str:
         """The amount, or that there is none."""
         return usd(row.cost_usd)
+
+    @display(description="Headers and bodies")
+    def request_log(self, row: UsageRecord) -> str:
+        """The way to what crossed, where it was kept."""
+        if not RequestLog.objects.filter(pk=row.pk).exists():
+            return "Not kept (feature flags log_headers and log_bodies), or deleted by now."
+        address = reverse("admin:accounting_requestlog_change", args=[row.pk])
+        return format_html('<a href="{}">Show what was sent and answered</a>', address)
 
     @display(description="What conversion mapped or left out")
     def notes_shown(self, row: UsageRecord) -> str:
