@@ -24,10 +24,6 @@ LOOK_S = 45.0
 SECRET_CHARS_MIN = 6
 
 
-class ProviderOff(Exception):
-    """The provider is not in the picture, because it is switched off."""
-
-
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What a look found, and when."""
@@ -70,15 +66,8 @@ async def look_closely(
 
 
 def picture_of(row: Provider) -> ProviderPicture:
-    """The provider as a call would see it.
-
-    Raises:
-        ProviderOff: it is switched off.
-    """
-    picture = snapshot.build().providers.get(row.slug)
-    if picture is None:
-        raise ProviderOff(f"Provider {row} is switched off; switch it on first.")
-    return picture
+    """The provider as a call would see it, also while it is switched off."""
+    return snapshot._provider_picture(row, [], snapshot.RuleBook())
 
 
 async def _with_model_sought(

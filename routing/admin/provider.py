@@ -200,13 +200,9 @@ class ProviderAdmin(RoutingAdmin):
 
     @action(description="Test connection", permissions=["change"], icon="network_check")
     def test_connection(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Look at the provider now, and tell what was found."""
+        """Look at the provider now, switched on or not, and tell what was found."""
         row = get_object_or_404(Provider, pk=object_id)
-        try:
-            picture = checks.picture_of(row)
-        except checks.ProviderOff as error:
-            messages.warning(request, str(error))
-            return redirect("admin:routing_provider_change", object_id)
+        picture = checks.picture_of(row)
         state, models_n = asyncio.run(checks.look_closely(picture, row.check_model))
         checks.store(row.pk, Finding(state, datetime.now(UTC)))
         if state.problem:

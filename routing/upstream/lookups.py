@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from conversion.errors import GatewayError
+from conversion.errors import GatewayError, UpstreamForbidden, UpstreamUnauthorized
 from routing.providers.facts import ModelFacts, ProviderState, filled_up
 from routing.snapshot import CredentialPicture, ProviderPicture
 from routing.upstream.attempt import Outgoing, write_headers
@@ -35,6 +35,8 @@ async def check(provider: ProviderPicture) -> ProviderState:
     """Whether the provider answers, and takes its first credential; with what it may still spend, where that is told."""
     kind = provider.kind
     credential = provider.credentials[0] if provider.credentials else None
+    if credential is None and provider.is_pass_through and kind.calls_out:
+        return await _reach(provider)
     if credential is None and kind.needs_credential:
         return ProviderState(problem="no credential is switched on")
     if not kind.calls_out or not kind.health_path:
@@ -50,6 +52,20 @@ async def check(provider: ProviderPicture) -> ProviderState:
     except GatewayError as error:
         return ProviderState(problem=error.message)
     return replace(state, latency_ms=round((time.monotonic() - began) * 1000))
+
+
+async def _reach(provider: ProviderPicture) -> ProviderState:
+    """Whether anybody answers, where only clients have credentials."""
+    began = time.monotonic()
+    try:
+        async with _client(provider, None) as client:
+            await _ask(client, provider, provider.base_url + provider.kind.health_path)
+    except (UpstreamUnauthorized, UpstreamForbidden):
+        pass
+    except GatewayError as error:
+        return ProviderState(problem=error.message)
+    latency_ms = round((time.monotonic() - began) * 1000)
+    return ProviderState(detail="answers; clients bring the credentials", latency_ms=latency_ms)
 
 
 async def list_models(provider: ProviderPicture) -> list[ModelFacts]:
@@ -173,8 +189,9 @@ async def _with_credential_tried(
 
 
 def _client(provider: ProviderPicture, credential: CredentialPicture | None) -> httpx.AsyncClient:
-    headers = dict(write_headers(provider, credential, Outgoing(b"", provider.dialect)))
-    del headers["Content-Type"]
+    outgoing = Outgoing(b"", provider.dialect, rules=provider.header_rules)
+    headers = dict(write_headers(provider, credential, outgoing))
+    headers.pop("Content-Type", None)
     verify: ssl.SSLContext | bool = provider.verify_tls
     if provider.verify_tls and provider.ca_bundle_pem:
         try:

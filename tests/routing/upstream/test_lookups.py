@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from conversion.errors import UpstreamUnauthorized
+from routing.header_rules import Rule
 from routing.providers.facts import ModelFacts, ProviderState
 from routing.upstream import lookups
 from routing.upstream.errors import UpstreamTlsFailed, UpstreamUnreachable
@@ -300,3 +301,23 @@ async def test_nobody_is_asked_about_no_models_or_by_a_kind_that_calls_nobody(up
     assert await lookups.describe_models(demo, [ModelFacts("m")]) == [ModelFacts("m")]
     assert await lookups.describe_models(provider(upstream, "ollama", credentials=()), []) == []
     assert upstream.requests == []
+
+
+async def test_where_clients_bring_the_credentials_only_an_answer_is_asked_for(upstream):
+    passes = provider(upstream, "anthropic", credentials=(), is_pass_through=True)
+    upstream.answers(REFUSAL)
+    state = await lookups.check(passes)
+
+    assert (state.problem, state.detail) == ("", "answers; clients bring the credentials")
+    assert "x-api-key" not in upstream.requests[0].headers
+    upstream.answers(json_answer({"data": []}), NOTHING_AT_ALL)
+    assert (await lookups.check(passes)).problem == ""
+    assert "does not answer" in (await lookups.check(passes)).problem
+
+
+async def test_a_providers_header_rules_are_kept_in_a_look_too(upstream):
+    upstream.answers(json_answer({"data": []}))
+    rules = (Rule("force", "x-team", "alder"),)
+    await lookups.check(provider(upstream, "openai_compatible", header_rules=rules))
+
+    assert upstream.requests[0].headers["x-team"] == "alder"
