@@ -87,7 +87,9 @@ async def answer(ask: InProcessAsk) -> InProcessAnswer:
 def write_script(request: dict[str, Any]) -> Script:
     """What to answer."""
     messages = _objects(request.get("messages"))
-    last = messages[-1] if messages else {}
+    # Claude Code tells newer models of its surroundings in a system message behind the prompt.
+    said_last = (m for m in reversed(messages) if m.get("role") not in ("system", "developer"))
+    last: dict[str, Any] = next(said_last, {})
     said = _text_of(last.get("content"))
     command = COMMAND.search(said) if last.get("role") == "user" else None
     word, argument = (command[1], command[2] or "") if command else ("", "")

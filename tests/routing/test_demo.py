@@ -61,6 +61,14 @@ async def test_it_answers_with_what_was_said():
     assert usage["prompt_tokens"] > 0
 
 
+@pytest.mark.parametrize("role", ["system", "developer"])
+async def test_a_system_message_behind_the_prompt_is_passed_over(role):
+    request = ask("/tool", tools=[TOOL])
+    request["messages"].append({"role": role, "content": "The weather outside: none."})
+
+    assert write_script(request).tool is not None
+
+
 async def test_a_stream_says_the_same_word_by_word():
     _status, body = await body_of(ask("good morning"))
     whole = orjson.loads(body)
