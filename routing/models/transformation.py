@@ -59,6 +59,7 @@ class Transformation(Scoped):
             flags=self.flags,
             replacement=self.replacement,
             direction=self.direction,
+            value=self.value,
         )
         if problem:
             raise ValidationError({problem.field: problem.message})
