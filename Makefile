@@ -39,6 +39,14 @@ setup-dev: .venv/installed-dev
 	 else $(BIN)/pip install --quiet --require-hashes -r $<; fi
 	@touch $@
 
+# Claude Code, for the test in which it drives the gateway; where there is no npm, that test is skipped.
+.venv/claude-code/installed: tests/clients/claude-code/package-lock.json
+	@if command -v npm >/dev/null; then \
+	  echo "Installing Claude Code …" && mkdir -p $(@D) && cp $(<D)/package.json $< $(@D) && cd $(@D) && \
+	  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && \
+	  node node_modules/@anthropic-ai/claude-code/install.cjs && touch $(@F); \
+	 else echo "There is no npm: the test with Claude Code is skipped."; fi
+
 # Cheapest first: format, lint, imports, types, templates, Django's own checks.
 check: setup-dev
 	$(BIN)/ruff format --check .
@@ -52,7 +60,7 @@ check: setup-dev
 	  $(MANAGE) check --deploy --fail-level WARNING
 	GATEWAY_DATA_DIR=$$(mktemp -d) $(MANAGE) makemigrations --check --dry-run
 
-test: check
+test: check .venv/claude-code/installed
 	$(BIN)/coverage erase
 	$(BIN)/python -m pytest --cov --cov-report= --cov-config=pyproject.toml -n $${TEST_WORKERS:-2} --dist loadgroup
 	$(BIN)/coverage report --fail-under=95

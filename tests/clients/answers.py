@@ -15,6 +15,7 @@ import orjson
 from tests.fakes.upstream import Answer, SeenRequest, chunk, json_answer, stream_answer
 
 COST_USD = 0.000125
+_numbers = count(1)
 SIGNATURE = "EqRkc2lnbmVkIGJ5IGEgbW9kZWw="
 STOP_REASONS = {
     "stop": "end_turn",
@@ -178,7 +179,8 @@ def write_message(said: Said, model: str) -> dict[str, Any]:
         for call in said.calls
     ]
     return {
-        "id": "msg_01",
+        # Claude Code takes two messages of the same id for one.
+        "id": f"msg_{next(_numbers)}",
         "type": "message",
         "role": "assistant",
         "model": model,

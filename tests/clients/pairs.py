@@ -65,6 +65,7 @@ def _add(pair: Pair, url: str) -> None:
     if pair is CHAT:
         for name in LISTED:
             route_to(name, provider)
+        route_to("claude-*", provider, match="wildcard")
 
 
 @sync_to_async
