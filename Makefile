@@ -47,6 +47,15 @@ setup-dev: .venv/installed-dev
 	  node node_modules/@anthropic-ai/claude-code/install.cjs && touch $(@F); \
 	 else echo "There is no npm: the test with Claude Code is skipped."; fi
 
+# A real LiteLLM proxy, for the tests that run one: an environment of its own, because its demands on other packages
+# and those of the checks cannot be met together.
+.venv/litellm-proxy/installed: requirements-litellm-proxy.lock .venv/installed-dev
+	@echo "Installing a LiteLLM proxy for the tests …"
+	@test -x $(@D)/bin/python || $(BIN)/python -m venv $(@D)
+	@if test -x $(BIN)/uv; then VIRTUAL_ENV=$(@D) $(BIN)/uv pip install --quiet --require-hashes -r $<; \
+	 else $(@D)/bin/pip install --quiet --require-hashes -r $<; fi
+	@touch $@
+
 # Cheapest first: format, lint, imports, types, templates, Django's own checks.
 check: setup-dev
 	$(BIN)/ruff format --check .
@@ -60,7 +69,7 @@ check: setup-dev
 	  $(MANAGE) check --deploy --fail-level WARNING
 	GATEWAY_DATA_DIR=$$(mktemp -d) $(MANAGE) makemigrations --check --dry-run
 
-test: check .venv/claude-code/installed
+test: check .venv/claude-code/installed .venv/litellm-proxy/installed
 	$(BIN)/coverage erase
 	$(BIN)/python -m pytest --cov --cov-report= --cov-config=pyproject.toml -n $${TEST_WORKERS:-2} --dist loadgroup
 	$(BIN)/coverage report --fail-under=95
@@ -73,6 +82,7 @@ fast: setup-dev
 lock:
 	$(BIN)/uv pip compile pyproject.toml --generate-hashes --python-version 3.11 --universal --upgrade --quiet --no-header -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --python-version 3.11 --universal --quiet --no-header -c requirements.lock -o requirements-dev.lock
+	echo 'litellm[proxy]' | $(BIN)/uv pip compile - -c requirements.lock --generate-hashes --python-version 3.11 --universal --quiet --no-header -o requirements-litellm-proxy.lock
 
 bench: setup-dev
 	$(BIN)/python -m benchmarks
