@@ -32,9 +32,13 @@ async def running(django_db_setup, django_db_blocker, tmp_path_factory) -> Async
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def claude(running: House) -> AsyncIterator[anthropic.AsyncAnthropic]:
-    """Anthropic's SDK as its users make it, but that it repeats nothing by itself."""
+    """Anthropic's SDK, which repeats nothing by itself here, and refuses answers that are not as its types say."""
     async with anthropic.AsyncAnthropic(
-        base_url=running.url, api_key=running.key, max_retries=0, timeout=10
+        base_url=running.url,
+        api_key=running.key,
+        max_retries=0,
+        timeout=10,
+        _strict_response_validation=True,
     ) as sdk:
         yield sdk
 
@@ -42,6 +46,19 @@ async def claude(running: House) -> AsyncIterator[anthropic.AsyncAnthropic]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def gpt(running: House) -> AsyncIterator[openai.AsyncOpenAI]:
     """OpenAI's SDK, likewise."""
+    async with openai.AsyncOpenAI(
+        base_url=f"{running.url}/v1",
+        api_key=running.key,
+        max_retries=0,
+        timeout=10,
+        _strict_response_validation=True,
+    ) as sdk:
+        yield sdk
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lenient_gpt(running: House) -> AsyncIterator[openai.AsyncOpenAI]:
+    """The same for answers that its types know less of than its code: packed embeddings, streams of completions."""
     async with openai.AsyncOpenAI(
         base_url=f"{running.url}/v1", api_key=running.key, max_retries=0, timeout=10
     ) as sdk:
@@ -61,7 +78,7 @@ def db(django_db_setup) -> None:
 async def house(running: House, db: None) -> House:
     """The gateway, with an upstream that has been asked nothing yet."""
     del db
-    await running.begin_test()
+    running.begin_test()
     return running
 
 

@@ -136,7 +136,7 @@ async def test_the_sdk_waits_as_long_as_it_is_told_and_succeeds(house, pair, str
         message = await ask(sdk, pair=pair, streams=streams)
 
     assert message.content[0].text == "At last."
-    assert 0.9 < time.monotonic() - began_s < 3
+    assert 0.9 < time.monotonic() - began_s < 8
     assert [record.status for record in await house.records(2)] == ["failed", "succeeded"]
 
 

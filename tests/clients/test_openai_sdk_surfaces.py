@@ -132,7 +132,7 @@ async def test_the_sdk_waits_as_long_as_it_is_told_and_succeeds(house, pair, str
         text = await ask(sdk, pair=pair, streams=streams)
 
     assert text == "At last."
-    assert 0.9 < time.monotonic() - began_s < 3
+    assert 0.9 < time.monotonic() - began_s < 8
 
 
 def request_to(pair):
@@ -248,9 +248,9 @@ def embed(request):
 
 @pytest.mark.parametrize("pair", [CHAT, COMPATIBLE, OLLAMA], ids=str)
 @pytest.mark.parametrize("how", [{}, {"encoding_format": "float"}], ids=["packed", "float"])
-async def test_texts_are_embedded(house, gpt, pair, how):
+async def test_texts_are_embedded(house, lenient_gpt, pair, how):
     house.upstream.answer_with = embed
-    answer = await gpt.embeddings.create(model=pair.model, input=["one"], **how)
+    answer = await lenient_gpt.embeddings.create(model=pair.model, input=["one"], **how)
 
     assert answer.data[0].embedding == VECTOR
     assert answer.usage.prompt_tokens == 4
@@ -261,15 +261,17 @@ async def test_texts_are_embedded(house, gpt, pair, how):
     assert (await house.record()).prompt_tokens == 4
 
 
-async def test_the_demo_embeds(gpt):
-    answer = await gpt.embeddings.create(model=DEMO.model, input=["one", "two"], dimensions=16)
+async def test_the_demo_embeds(lenient_gpt):
+    answer = await lenient_gpt.embeddings.create(
+        model=DEMO.model, input=["one", "two"], dimensions=16
+    )
 
     assert [len(entry.embedding) for entry in answer.data] == [16, 16]
 
 
-async def test_embeddings_at_a_kind_that_has_none_are_refused(gpt):
+async def test_embeddings_at_a_kind_that_has_none_are_refused(lenient_gpt):
     with pytest.raises(openai.BadRequestError) as told:
-        await gpt.embeddings.create(model=NATIVE.model, input="one")
+        await lenient_gpt.embeddings.create(model=NATIVE.model, input="one")
 
     assert "embeddings" in told.value.message
 
@@ -299,9 +301,9 @@ def complete(request):
 
 @pytest.mark.parametrize("pair", [CHAT, COMPATIBLE, MESSAGES, OLLAMA], ids=str)
 @whole_and_streamed
-async def test_completions_pass_where_the_upstream_has_them(house, gpt, pair, streams):
+async def test_completions_pass_where_the_upstream_has_them(house, lenient_gpt, pair, streams):
     house.upstream.answer_with = complete
-    text, finish_reason = await completed(gpt, pair, streams=streams)
+    text, finish_reason = await completed(lenient_gpt, pair, streams=streams)
 
     assert (text, finish_reason) == (" upon a time", "stop")
     assert house.upstream.requests[0].path.endswith("/v1/completions")
@@ -311,20 +313,20 @@ async def test_completions_pass_where_the_upstream_has_them(house, gpt, pair, st
 
 @pytest.mark.parametrize("pair", [NATIVE, DEMO], ids=str)
 @whole_and_streamed
-async def test_completions_become_conversations_where_it_has_not(house, gpt, pair, streams):
+async def test_completions_become_conversations_where_it_has_not(house, lenient_gpt, pair, streams):
     house.upstream.answer_with = says(Said(" upon a time"))
-    text, finish_reason = await completed(gpt, pair, streams=streams)
+    text, finish_reason = await completed(lenient_gpt, pair, streams=streams)
 
     assert finish_reason == "stop"
     assert text.endswith("You said: Once" if pair is DEMO else " upon a time")
 
 
-async def completed(gpt, pair, *, streams):
+async def completed(lenient_gpt, pair, *, streams):
     asked = {"model": pair.model, "prompt": "Once", "max_tokens": 20}
     if not streams:
-        (choice,) = (await gpt.completions.create(**asked)).choices
+        (choice,) = (await lenient_gpt.completions.create(**asked)).choices
         return choice.text, choice.finish_reason
-    chunks = await gpt.completions.create(**asked, stream=True)
+    chunks = await lenient_gpt.completions.create(**asked, stream=True)
     choices = [chunk.choices[0] async for chunk in chunks if chunk.choices]
     return "".join(choice.text for choice in choices), choices[-1].finish_reason
 
