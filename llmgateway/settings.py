@@ -176,6 +176,21 @@ UNFOLD = {
                         "link": "/admin/routing/modelalias/",
                     },
                     {
+                        "title": "Agent types",
+                        "icon": "smart_toy",
+                        "link": "/admin/routing/agenttype/",
+                    },
+                    {
+                        "title": "Model tiers",
+                        "icon": "stairs",
+                        "link": "/admin/routing/modeltier/",
+                    },
+                    {
+                        "title": "Header rules",
+                        "icon": "rule",
+                        "link": "/admin/routing/headerrule/",
+                    },
+                    {
                         "title": "Feature flags",
                         "icon": "toggle_on",
                         "link": "/admin/routing/featureflag/",

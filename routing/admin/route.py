@@ -4,18 +4,24 @@ from django import forms
 from django.contrib import admin
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
-from unfold.admin import StackedInline, TabularInline
+from unfold.admin import StackedInline
 from unfold.decorators import display
 
 from routing.admin.page import RoutingAdmin, switch_off, switch_on
 from routing.models import ModelAlias, Route, RouteTarget
 
 
-class TargetInline(TabularInline):
+class TargetInline(StackedInline):
     """A route's targets, in the order in which they are tried."""
 
     model = RouteTarget
-    fields = ("position", "deployment", "weight")
+    fields = (
+        ("position", "deployment", "weight"),
+        ("prompt_tokens_over", "prompt_tokens_at_most"),
+        ("only_with_tools", "only_with_images", "only_with_reasoning"),
+        "parameters",
+    )
+    collapsible = True
     autocomplete_fields = ("deployment",)
     extra = 1
     verbose_name_plural = "targets: tried by rising position"
@@ -30,11 +36,17 @@ class RouteForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class RouteInline(StackedInline):
-    """An alias's routes; one is enough."""
+    """An alias's routes: the first whose conditions hold is taken. One without conditions is enough."""
 
     model = Route
     form = RouteForm
-    fields = ("strategy", ("position", "enabled"))
+    fields = (
+        ("strategy", "position"),
+        ("enabled", "is_sticky"),
+        ("teams", "projects", "keys"),
+        ("agent_types", "tiers", "request_classes"),
+        "header",
+    )
     inlines = (TargetInline,)
     extra = 0
     min_num = 1

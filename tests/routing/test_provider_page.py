@@ -29,14 +29,14 @@ def list_of(client) -> str:
 
 def test_the_list_says_how_each_provider_is(admin_client):
     checks.store(make_provider("well").pk, Finding(ProviderState(), NOON))
-    long = ProviderState(problem="<b>No such key</b> " + "x" * 100)
+    long = ProviderState(problem="<b>No such key</b> " + "x" * 200)
     checks.store(make_provider("ill").pk, Finding(long, NOON))
     make_provider("new")
     make_provider("never", check_every_s=0)
     page = list_of(admin_client)
 
-    assert "problem: &lt;b&gt;No such key&lt;/b&gt; xxx" in page
-    assert "x" * 80 not in page
+    assert '<span class="llmgw-reason">&lt;b&gt;No such key&lt;/b&gt; xxx' in page
+    assert "x" * 110 not in page
     assert page.count("not checked yet") == 1
     assert page.count("not checked") == 2
 
