@@ -107,8 +107,12 @@ _decode = msgspec.json.Decoder(Entry).decode
 class Ledger:
     """The journal and the writing thread of one process."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self, directory: Path, *, observe: Callable[[Sequence[Entry]], None] | None = None
+    ) -> None:
+        """``observe`` is told of each batch of attempts once it is booked, in the writing thread."""
         self._journal = Journal(directory)
+        self._observe = observe
         self._queue: queue.SimpleQueue[tuple[Entry, Segment] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._is_closing = threading.Event()
@@ -220,7 +224,10 @@ class Ledger:
         for entry, segment in settled:
             if entry.id not in refused:
                 self._journal.forget(segment, 1)
-        log_attempts([entry for entry, _segment in settled])
+        entries = [entry for entry, _segment in settled]
+        log_attempts(entries)
+        if self._observe is not None:
+            self._observe(entries)
         return not (self._is_closing.is_set() and self._queue.empty())
 
     def _book(self, settled: Sequence[tuple[Entry, Segment]]) -> set[str]:

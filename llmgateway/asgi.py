@@ -17,7 +17,7 @@ from llmgateway import current
 from llmgateway.lean_handler import LeanHandler, Receive
 from llmgateway.wire import Send
 
-HOT_PREFIXES = ("/v1/", "/health/")
+HOT_PREFIXES = ("/v1/", "/health/", "/metrics")
 
 hot = LeanHandler(
     "llmgateway.hot_urls",

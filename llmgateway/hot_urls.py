@@ -15,6 +15,7 @@ urlpatterns = [
     path("v1/models/<path:model_id>", views.models),
     path("health/live", views.live),
     path("health/ready", views.ready),
+    path("metrics", views.metrics_page),
     path("health/providers", views.providers),
     re_path(r"^(?P<rest>.*)$", views.unknown),
 ]

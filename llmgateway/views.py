@@ -1,6 +1,7 @@
 """HTTP in, HTTP out for the hot path; no decisions."""
 
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 from urllib.parse import parse_qsl
@@ -11,7 +12,7 @@ from django.http.response import HttpResponseBase
 from conversion.dialects import Dialect
 from conversion.errors import GatewayError
 from conversion.sse import write_error_event
-from llmgateway import catalogue, health, pipeline, token_counts
+from llmgateway import catalogue, health, metrics, pipeline, token_counts
 from llmgateway.answers import EventStream, OnePart, WholeAnswer, error_answer, id_headers
 from llmgateway.auth import find_secrets
 from llmgateway.current import runtime
@@ -118,6 +119,13 @@ async def providers(_request: HttpRequest) -> HttpResponse:
     """GET /health/providers: what the last look at each provider found; no secrets."""
     report = await health.providers(await runtime())
     return HttpResponse(report.body, status=report.status, content_type="application/json")
+
+
+async def metrics_page(_request: HttpRequest) -> HttpResponse:
+    """GET /metrics: the figures of this process for Prometheus."""
+    held = await runtime()
+    body = metrics.page(held.turns, held.live, records=held.ledger.waiting, now_s=time.monotonic())
+    return HttpResponse(body, content_type=metrics.CONTENT_TYPE)
 
 
 async def unknown(request: HttpRequest, **_words: str) -> HttpResponseBase:
