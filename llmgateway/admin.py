@@ -1,4 +1,4 @@
-"""Users and groups, in the dress of the other pages."""
+"""Users and groups, in the dress of the other pages; and providers with what only this room can join."""
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
@@ -6,6 +6,10 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from llmgateway.sync_page import SynchronisedProviderAdmin
+
+__all__ = ["GroupAdmin", "SynchronisedProviderAdmin", "UserAdmin"]
 
 admin.site.unregister(User)
 admin.site.unregister(Group)

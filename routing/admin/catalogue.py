@@ -5,11 +5,13 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import JSONField
+from django.http import HttpRequest
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from routing.admin.page import RoutingAdmin, switch_off, switch_on
 from routing.models import Deployment
+from routing.synchronisation import FACTS, OPERATOR
 
 
 class IndentedJson(json.JSONEncoder):
@@ -39,6 +41,7 @@ class DeploymentAdmin(RoutingAdmin):
     list_select_related = ("provider", "credential__provider")
     search_fields = ("upstream_model", "provider__slug")
     autocomplete_fields = ("provider", "credential")
+    readonly_fields = ("told_by",)
     actions = (switch_on, switch_off)
     formfield_overrides = {
         JSONField: {
@@ -48,9 +51,37 @@ class DeploymentAdmin(RoutingAdmin):
     }
     fieldsets = (
         (None, {"fields": ("provider", "upstream_model", "credential", "enabled")}),
-        ("Limits", {"fields": (("context_window_tokens", "max_output_tokens"),)}),
+        (
+            "What the model takes",
+            {
+                "fields": (
+                    ("context_window_tokens", "max_output_tokens"),
+                    ("takes_tools", "takes_images"),
+                    ("can_reason", "can_cache"),
+                    "told_by",
+                )
+            },
+        ),
         ("Overrides", {"fields": ("parameters", "traits")}),
     )
+
+    def save_model(
+        self,
+        request: HttpRequest,
+        obj: Deployment,
+        form: Any,
+        change: bool,  # noqa: FBT001
+    ) -> None:
+        """Note of the facts that were edited here that an operator said so: no synchronisation replaces them."""
+        edited = {name: OPERATOR for name in FACTS if name in form.changed_data}
+        obj.fact_sources = {**obj.fact_sources, **edited}
+        super().save_model(request, obj, form, change)
+
+    @display(description="Told by")
+    def told_by(self, row: Deployment) -> str:
+        """Who says so, for the facts that have a source."""
+        words = [f"{name}: {source}" for name, source in sorted(row.fact_sources.items())]
+        return ", ".join(words) or "nobody: what stands here was entered by hand"
 
     @display(description="State", label={"on": "success", "off": "danger"})
     def state(self, row: Deployment) -> str:

@@ -9,6 +9,9 @@ from django.contrib import admin, messages
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.template.loader import render_to_string
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminPasswordWidget
@@ -18,7 +21,7 @@ from routing.admin.page import RoutingAdmin, switch_off, switch_on
 from routing.checks import Finding
 from routing.models import Credential, Provider, ProviderCheck
 
-REASON_CHARS_MAX = 70
+REASON_CHARS_MAX = 120
 
 
 class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -80,6 +83,11 @@ def shown_secret(row: Credential) -> str:
     return f"…{row.last_four or '****'}{sealed}"
 
 
+def _label(kind: str, text: str) -> SafeString:
+    """A word in a coloured box."""
+    return render_to_string("unfold/helpers/label.html", {"type": kind, "text": text})
+
+
 def last_check(row: Provider) -> ProviderCheck | None:
     """The row of the last look; None for a provider that nobody has looked at."""
     return getattr(row, "last_check", None)
@@ -106,7 +114,7 @@ class ProviderAdmin(RoutingAdmin):
     list_select_related = ("last_check",)
     search_fields = ("slug", "base_url")
     actions = (switch_on, switch_off)
-    actions_detail = ("test_connection",)
+    actions_detail: tuple[str, ...] = ("test_connection",)
     inlines = (CredentialInline,)
     readonly_fields = ("last_look",)
     fieldsets = (
@@ -174,20 +182,19 @@ class ProviderAdmin(RoutingAdmin):
         """Whether it is called."""
         return "on" if row.enabled else "off"
 
-    @display(
-        description="Health",
-        label={"ok": "success", "problem": "danger", "unknown": "warning", "never": "info"},
-    )
-    def health(self, row: Provider) -> tuple[str, str]:
-        """What the last look found, in a few words."""
+    @display(description="Health")
+    def health(self, row: Provider) -> SafeString:
+        """What the last look found: a word, and with a problem its beginning."""
         check = last_check(row)
         if check is None:
-            return ("unknown", "not checked yet") if row.check_every_s else ("never", "not checked")
+            is_due = row.check_every_s > 0
+            return _label("warning", "not checked yet") if is_due else _label("info", "not checked")
         if not check.problem:
-            return "ok", "ok"
+            return _label("success", "ok")
         is_long = len(check.problem) > REASON_CHARS_MAX
         reason = check.problem[: REASON_CHARS_MAX - 1] + "…" if is_long else check.problem
-        return "problem", f"problem: {reason}"
+        label = _label("danger", "problem")
+        return format_html('{} <span class="llmgw-reason">{}</span>', label, reason)
 
     @display(description="Last check")
     def last_look(self, row: Provider) -> str:
