@@ -1,0 +1,17 @@
+"""Writes the rows as a tree for YAML."""
+
+from typing import Any
+
+from accounting.models import Team
+from llmgateway.configuration.teams import team_tree
+from routing.configuration.keys import VERSION
+from routing.configuration.tree import routing_tree
+
+
+def export() -> dict[str, Any]:
+    """The rows as a tree for YAML; secrets as references to variables, never in clear."""
+    return {
+        "version": VERSION,
+        **routing_tree(),
+        "teams": {row.slug: team_tree(row) for row in Team.objects.prefetch_related("projects")},
+    }

@@ -1,0 +1,58 @@
+"""Applies a file to the rows: all of it, or nothing where there is a fault."""
+
+from django.db import transaction
+
+from llmgateway.configuration.aliases import read_alias
+from llmgateway.configuration.entries import check_keys, entries_of
+from llmgateway.configuration.faults import ConfigurationFaulty, Fault, Import
+from llmgateway.configuration.flags import read_flags
+from llmgateway.configuration.providers import read_provider
+from llmgateway.configuration.teams import read_team
+from llmgateway.lined_yaml import BadYaml, Lined, load
+from routing.configuration.keys import VERSION
+
+TOP = {"version", "providers", "aliases", "flags", "teams"}
+
+
+class _DryRun(Exception):
+    """Takes a trial application back."""
+
+
+def import_text(text: str, *, dry_run: bool) -> Import:
+    """Apply a file, or only say what it would change.
+
+    Raises:
+        ConfigurationFaulty: with every fault and its line; nothing was changed.
+    """
+    run = Import()
+    try:
+        tree = load(text)
+    except BadYaml as error:
+        raise ConfigurationFaulty([Fault(error.line, error.message)]) from error
+    if not isinstance(tree, Lined):
+        raise ConfigurationFaulty(
+            [Fault(1, "the file must be a mapping with version, providers, aliases, teams")]
+        )
+    check_keys(run, tree, TOP, "the file")
+    if tree.get("version") != VERSION:
+        run.fault(tree.line_of("version"), f"version must be {VERSION}")
+    try:
+        with transaction.atomic():
+            _apply(run, tree)
+            if run.faults:
+                raise ConfigurationFaulty(run.faults)
+            if dry_run:
+                raise _DryRun
+    except _DryRun:
+        pass
+    return run
+
+
+def _apply(run: Import, tree: Lined) -> None:
+    for slug, entry, line in entries_of(run, tree, "providers"):
+        read_provider(run, slug, entry, line)
+    for name, entry, line in entries_of(run, tree, "aliases"):
+        read_alias(run, name, entry, line)
+    read_flags(run, tree)
+    for slug, entry, line in entries_of(run, tree, "teams"):
+        read_team(run, slug, entry, line)

@@ -1,0 +1,90 @@
+"""Reads providers and their credentials from a file."""
+
+import re
+
+from llmgateway.configuration.entries import check_keys, group_of, items_of
+from llmgateway.configuration.faults import Import
+from llmgateway.configuration.rows import differences, save, set_and_save
+from llmgateway.environment import env_text
+from llmgateway.lined_yaml import Lined
+from routing import secrets
+from routing.configuration.keys import CREDENTIAL, PROVIDER, RETRIES, TIMEOUTS
+from routing.errors import SecretUnreadable
+from routing.models import Credential, Provider
+
+REFERENCE = re.compile(r"^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$")
+
+
+def read_provider(run: Import, slug: str, entry: Lined, line: int) -> None:
+    check_keys(run, entry, PROVIDER, f"provider {slug!r}")
+    values = {
+        name: entry[name]
+        for name in ("kind", "base_url", "dialect", "enabled", "verify_tls", "ca_bundle_pem")
+        if name in entry
+    }
+    lines = dict(entry.lines)
+    for name, fields in (("timeouts", TIMEOUTS), ("retries", RETRIES)):
+        group = group_of(run, entry, name, set(fields))
+        values |= {fields[key]: value for key, value in group.items() if key in fields}
+        lines |= {fields[key]: group.line_of(key) for key in group if key in fields}
+    row = save(run, Provider, {"slug": slug}, values, line, f"provider {slug}", lines=lines)
+    if row is None:
+        return
+    for item in items_of(run, entry, "credentials"):
+        _read_credential(run, row, item)
+
+
+def _read_credential(run: Import, provider: Provider, item: Lined) -> None:
+    check_keys(run, item, CREDENTIAL, "a credential")
+    label = item.get("label")
+    if not isinstance(label, str):
+        run.fault(item.line, "a credential needs a label")
+        return
+    secret = _secret(run, item)
+    if secret is None:
+        return
+    what = f"credential {provider.slug}/{label}"
+    row = Credential.objects.filter(provider=provider, label=label).first()
+    values = {name: item[name] for name in ("weight", "enabled") if name in item}
+    if row is None:
+        row = Credential(provider=provider, label=label)
+        row.seal(secret)
+        changes = [f"+ {what}"]
+    else:
+        changes = list(differences(row, values, what))
+        if not _holds(row, secret):
+            row.seal(secret)
+            changes.append(f"~ {what}: secret")
+    if changes:
+        run.changes.extend(changes)
+        set_and_save(run, row, values, item.line, lines=item.lines)
+
+
+def _secret(run: Import, item: Lined) -> str | None:
+    text = item.get("secret")
+    if not isinstance(text, str) or not text.strip():
+        run.fault(
+            item.line_of("secret"), "a credential needs a secret, such as ${OPENROUTER_API_KEY}"
+        )
+        return None
+    reference = REFERENCE.match(text.strip())
+    if reference is None and text.strip().startswith("${"):
+        run.fault(item.line_of("secret"), f"{text.strip()} does not name an environment variable")
+        return None
+    if reference is None:
+        run.warnings.append(
+            f"line {item.line_of('secret')}: a secret stands in clear in the file; name a variable"
+        )
+        return text
+    secret = env_text(reference[1]).strip()
+    if not secret:
+        run.fault(item.line_of("secret"), f"the environment variable {reference[1]} is not set")
+        return None
+    return secret
+
+
+def _holds(row: Credential, secret: str) -> bool:
+    try:
+        return secrets.open_sealed(row.sealed_secret).reveal() == secret.strip()
+    except SecretUnreadable:
+        return False
