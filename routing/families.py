@@ -118,4 +118,6 @@ def _target(provider: ProviderPicture, model: str) -> Target:
         context_window_tokens=None,
         facts=NO_FACTS,
         header_rules=provider.header_rules,
+        request_edits=provider.request_edits,
+        response_edits=provider.response_edits,
     )

@@ -22,8 +22,9 @@ from django.db.models.signals import post_delete, post_save
 
 from conversion.call import Call
 from conversion.dialects import Dialect
+from conversion.editing.edits import Edit
 from conversion.traits import Traits
-from routing import models, providers, secrets
+from routing import models, providers, secrets, transformations
 from routing.cooldown import Policy
 from routing.errors import SecretUnreadable, SnapshotUnbuilt
 from routing.flags import FlagRow, FlagSet
@@ -91,7 +92,6 @@ class ProviderPicture:
     ca_bundle_pem: str
     credentials: tuple[CredentialPicture, ...]
     dialect: Dialect
-
     dialect_is_chosen: bool = False
     is_pass_through: bool = False
     concurrent_max: int = 0
@@ -99,6 +99,8 @@ class ProviderPicture:
     queue_wait_s: float = 10.0
     cooldown: Policy = field(default_factory=Policy)
     header_rules: tuple[Rule, ...] = ()
+    request_edits: tuple[Edit, ...] = ()
+    response_edits: tuple[Edit, ...] = ()
 
     def dialect_for(self, call: Call) -> Dialect:
         """The dialect in which a call is sent here: its own where the kind has a place for it."""
@@ -176,6 +178,8 @@ class Target:
     facts: Facts = field(default_factory=lambda: NO_FACTS)
     conditions: TargetConditions | None = None
     header_rules: tuple[Rule, ...] = ()
+    request_edits: tuple[Edit, ...] = ()
+    response_edits: tuple[Edit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,6 +400,8 @@ def _provider_picture(
         queue_wait_s=float(row.queue_wait_s),
         cooldown=Policy(row.cooldown_after, float(row.cooldown_s), float(row.cooldown_max_s)),
         header_rules=rules.of(row.pk, None),
+        request_edits=rules.edits_of(row.pk, None)[0],
+        response_edits=rules.edits_of(row.pk, None)[1],
     )
 
 
@@ -428,12 +434,21 @@ def _targets_by_route(
 
 
 class RuleBook:
-    """The header rules, read once, and sorted into those of one provider and one alias."""
+    """The header rules and transformations, read once, and sorted into those of one provider and one alias."""
 
     def __init__(self) -> None:
         rows = models.HeaderRule.objects.filter(enabled=True).order_by("position", "pk")
         order = {"everything": 0, "provider": 1, "route": 2}
         self._rows = sorted(rows, key=lambda row: (row.position, order[row.scope], row.pk))
+        self._edits = transformations.build_pictures(
+            models.Transformation.objects.filter(enabled=True)
+        )
+
+    def edits_of(
+        self, provider: int, alias: int | None
+    ) -> tuple[tuple[Edit, ...], tuple[Edit, ...]]:
+        """The edits of requests of an alias that go to a provider, and those of the answers."""
+        return transformations.for_target(self._edits, provider, alias)
 
     def of(self, provider: int, alias: int | None) -> tuple[Rule, ...]:
         """The rules for requests of an alias (None: of no alias) that go to a provider, in the order of application."""
@@ -451,6 +466,7 @@ def _target(row: models.RouteTarget, provider: ProviderPicture, rules: "RuleBook
     if row.parameters:
         overrides["parameters"] = {**overrides.get("parameters", {}), **row.parameters}
     traits = traits_of(provider, deployment.upstream_model, overrides)
+    request_edits, response_edits = rules.edits_of(provider.pk, row.route.alias_id)
     return Target(
         pk=deployment.pk,
         provider=provider,
@@ -463,6 +479,8 @@ def _target(row: models.RouteTarget, provider: ProviderPicture, rules: "RuleBook
         facts=_facts(deployment),
         conditions=_target_conditions(row),
         header_rules=rules.of(provider.pk, row.route.alias_id),
+        request_edits=request_edits,
+        response_edits=response_edits,
     )
 
 

@@ -222,7 +222,7 @@ def test_a_picture_costs_as_many_queries_for_many_rows_as_for_few(django_assert_
     make_credential(provider)
     for number in range(10):
         make_alias(f"name-{number}", make_deployment(provider, f"model-{number}"))
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(12):
         snapshot.build()
 
 
