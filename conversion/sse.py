@@ -199,10 +199,12 @@ def write_openai_chunk(chunk: object) -> bytes:
     return b"data: %b\n\n" % orjson.dumps(chunk)
 
 
-def write_error_event(dialect: Dialect, error_type: str, message: str, request_id: str) -> bytes:
+def write_error_event(
+    dialect: Dialect, error_type: str, message: str, request_id: str, *, code: str | None = None
+) -> bytes:
     """The last event of a stream that failed after it began. Nothing may follow it, no ``[DONE]`` either.
 
-    ``error_type`` is a word of the client's dialect. Shapes: Anthropic's page on errors and the ``openai`` SDK,
+    ``error_type`` is a word of the client's dialect, ``code`` one of OpenAI's. Shapes: Anthropic's page on errors and the ``openai`` SDK,
     which raises on any data with a true ``error``; both read August 2026.
     """
     if dialect is Dialect.ANTHROPIC_MESSAGES:
@@ -216,7 +218,7 @@ def write_error_event(dialect: Dialect, error_type: str, message: str, request_i
         )
     return write_openai_chunk(
         {
-            "error": {"message": message, "type": error_type, "param": None, "code": None},
+            "error": {"message": message, "type": error_type, "param": None, "code": code},
             "request_id": request_id,
         }
     )

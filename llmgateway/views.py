@@ -62,7 +62,8 @@ def failed(error: GatewayError, ask: ClientRequest, request: HotRequest) -> Http
     request.wire.stop_pings()
     if not request.wire.is_started:
         return error_answer(error, ask.dialect, request_id=ask.id)
-    event = write_error_event(ask.dialect, row_for(error, ask.dialect).type, error.message, ask.id)
+    row = row_for(error, ask.dialect)
+    event = write_error_event(ask.dialect, row.type, error.message, ask.id, code=row.code)
     return EventStream(OnePart(event), id_headers(ask.id))
 
 

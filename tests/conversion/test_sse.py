@@ -135,14 +135,14 @@ def test_error_event_for_anthropic():
 
 
 def test_error_event_for_openai_raises_in_its_sdk():
-    event = write_error_event(Dialect.OPENAI_CHAT, "server_error", "broken", "req_1")
+    event = write_error_event(Dialect.OPENAI_CHAT, "server_error", "broken", "req_1", code="worn")
     ((name, data),) = read(event)
     assert name == b""
     assert json.loads(data)["error"] == {
         "message": "broken",
         "type": "server_error",
         "param": None,
-        "code": None,
+        "code": "worn",
     }
 
 
