@@ -376,6 +376,29 @@ async def test_thoughts_come_back_as_they_were_signed(house, claude, pair, strea
         }
 
 
+@over_claudes
+@pytest.mark.parametrize("display", ["summarized", "omitted"])
+async def test_thinking_may_be_left_to_the_model(house, claude, pair, display):
+    house.upstream.answer_with = says(Said(TEXT, "Rivers have two ends."))
+    message = await message_of(
+        claude,
+        streams=True,
+        pair=pair,
+        thinking={"type": "adaptive", "display": display},
+        output_config={"effort": "high"},
+    )
+
+    thought, text = message.content
+    assert (thought.type, text.text) == ("thinking", TEXT)
+    assert thought.signature
+    sent = house.upstream.requests[0].json
+    if pair is CHAT:
+        assert sent["reasoning"] == {"effort": "high"}
+        assert thought.thinking == ("" if display == "omitted" else "Rivers have two ends.")
+    else:
+        assert sent["output_config"] == {"effort": "high"}
+
+
 class River(pydantic.BaseModel):
     name: str
     length_km: int

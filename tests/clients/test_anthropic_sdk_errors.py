@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import anthropic
 import pytest
@@ -217,6 +218,23 @@ async def test_an_error_before_the_first_word_is_an_error_answer(house, claude):
         await ask(claude, streams=True)
 
     assert told.value.status_code == 502
+
+
+@over_claudes
+async def test_pings_bridge_a_silence(house, claude, monkeypatch, pair):
+    monkeypatch.setattr(house.gateway.runtime, "ping_after_s", 0.05)
+    error = error_of(pair, "overloaded_error", "too many", 529)
+    whole = answer_to(FakeRequest(pair), Said("Late."))
+    house.upstream.answers(
+        replace(whole, before_s=0.3), replace(json_answer(error, status=529), before_s=0.3)
+    )
+    message = await ask(claude, streams=True, pair=pair)
+
+    assert message.content[0].text == "Late."
+    # The pings have begun a stream, so that the error is told inside it.
+    with pytest.raises(anthropic.APIStatusError) as told:
+        await ask(claude, streams=True, pair=pair)
+    assert (told.value.status_code, told.value.type) == (200, "overloaded_error")
 
 
 @over_claudes

@@ -8,7 +8,7 @@ import pytest
 from tests.clients import claude_code
 from tests.clients.answers import SIGNATURE, Called, Said, answer_to
 from tests.clients.house import in_the_house
-from tests.clients.pairs import CHAT, DEMO, MESSAGES, NATIVE, OLLAMA, SHORT_PNG
+from tests.clients.pairs import CHAT, COMPATIBLE, DEMO, MESSAGES, NATIVE, OLLAMA, SHORT_PNG
 from tests.fakes.upstream import json_answer, stream_answer
 
 pytestmark = [
@@ -63,13 +63,13 @@ def write_out(project, ids):
 # A whole loop
 
 
-@pytest.mark.parametrize("pair", [CHAT, NATIVE, MESSAGES, OLLAMA], ids=str)
+@pytest.mark.parametrize("pair", [CHAT, COMPATIBLE, NATIVE, MESSAGES, OLLAMA], ids=str)
 async def test_a_whole_agent_loop_runs(house, claude_at_work, pair):
     project = claude_at_work.project
     # Some upstreams make ids that Claude Code would not take.
     ids = ("functions.Bash:0", "functions.Read:1", "functions.Write:2")
     ids = ("toolu_1", "toolu_2", "toolu_3") if pair in (NATIVE, MESSAGES) else ids
-    thought = "" if pair is OLLAMA else "Two things at once."
+    thought = "" if pair in (OLLAMA, COMPATIBLE) else "Two things at once."
     both, one = bash_and_read(project, ids), write_out(project, ids)
     house.upstream.answer_with = loops_through(
         Said("I look.", thought, both, finish="tool_calls", prompt_tokens=1000),
@@ -168,6 +168,14 @@ async def test_the_demo_is_enough_for_a_first_try(claude_at_work):
 
     assert run.code == 0
     assert "You said: good morning" in run.result["result"]
+
+
+async def test_it_counts_its_context(house, claude_at_work):
+    run = await claude_at_work.ask("/context", model=CHAT.model)
+
+    assert "System tools" in run.result["result"]
+    assert house.upstream.requests == []
+    assert await house.records(0) == []
 
 
 # Trouble

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import struct
 import time
+from dataclasses import replace
 
 import openai
 import orjson
@@ -201,6 +202,21 @@ async def test_the_upstream_is_left_when_the_client_leaves(house, gpt, pair):
     while seen.left_after_s is None:
         assert time.monotonic() < until_s
         await asyncio.sleep(0.01)
+
+
+async def test_pings_bridge_a_silence(house, gpt, monkeypatch):
+    monkeypatch.setattr(house.gateway.runtime, "ping_after_s", 0.05)
+    error = error_of(CHAT, "", "slow down", 429)
+    whole = answer_to(request_to(CHAT), Said("Late."))
+    house.upstream.answers(
+        replace(whole, before_s=0.3), replace(json_answer(error, status=429), before_s=0.3)
+    )
+
+    assert await ask(gpt, streams=True) == "Late."
+    # The pings have begun a stream, so that the error is told inside it.
+    with pytest.raises(openai.APIError) as told:
+        await ask(gpt, streams=True)
+    assert told.value.code == "rate_limit_exceeded"
 
 
 # The demo
