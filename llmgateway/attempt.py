@@ -10,9 +10,12 @@ from email.utils import parsedate_to_datetime
 import msgspec
 import orjson
 
+from accounting import snapshot as keys_snapshot
 from accounting.journal import Segment
 from accounting.ledger import Entry, Ledger
+from accounting.masking import MARK, Masker
 from accounting.models import UsageRecord
+from accounting.request_logs import secrets_in
 from accounting.snapshot import KeyPicture
 from conversion.call import Call
 from conversion.dialects import Converter, Dialect
@@ -29,10 +32,18 @@ from conversion.pairs import make_converter
 from conversion.report import Report
 from conversion.usage import Usage
 from llmgateway.exchange import ClientRequest
+from llmgateway.recording import Recorder
 from llmgateway.runtime import Runtime
 from routing.errors import CredentialNotSent
 from routing.snapshot import CredentialPicture, Target
-from routing.upstream.attempt import ERROR_BYTES_MAX, Outgoing, Reply, choose_credential, send
+from routing.upstream.attempt import (
+    ERROR_BYTES_MAX,
+    Outgoing,
+    Reply,
+    choose_credential,
+    send,
+    write_headers,
+)
 from routing.upstream.turns import Turns
 
 Status = UsageRecord.Status
@@ -46,12 +57,13 @@ DEFAULT_VERSION: Mapping[str, str] = {"anthropic-version": "2023-06-01"}
 
 @dataclass(slots=True)
 class Asked:
-    """What all attempts of one request have in common. ``is_strict``: nothing may be left out."""
+    """What all attempts of one request have in common. ``is_strict``: nothing may be left out. ``recorder``: see recording."""
 
     ask: ClientRequest
     call: Call
     key: KeyPicture
     is_strict: bool = False
+    recorder: Recorder | None = None
 
 
 class Attempt:
@@ -123,9 +135,18 @@ class Attempt:
                 dice=runtime.dice,
                 rests=lambda pk: live.cooldowns.rests(pk, self._began_s),
             )
+        recorder = self.asked.recorder
+        if recorder is not None:
+            sent = write_headers(provider, self.credential, outgoing)
+            recorder.upstream_request(
+                sent if provider.kind.calls_out else {}, outgoing.body, secrets=self.secrets()
+            )
         reply = self.reply = await send(
             runtime.pools, self.target, outgoing, credential=self.credential
         )
+        if recorder is not None:
+            recorder.upstream_answer(reply.status, reply.headers)
+            reply.on_piece = recorder.upstream_piece
         self.entry.upstream_status = reply.status
         if provider.kind.id_header:
             self.entry.upstream_id = reply.headers.get(provider.kind.id_header, "")
@@ -169,9 +190,10 @@ class Attempt:
     async def _read_error(self, reply: Reply) -> GatewayError:
         body = await reply.read_all(bytes_max=ERROR_BYTES_MAX)
         wait_s = read_retry_after(reply.headers, now=datetime.now(UTC))
-        error = self.target.provider.kind.read_error(reply.status, body, wait_s)
-        secret = self.credential.secret.reveal() if self.credential else ""
-        if isinstance(error, UpstreamError) and not (secret and secret.encode() in body):
+        secret = self.credential.secret.reveal().encode() if self.credential else b""
+        told = body.replace(secret, MARK.encode()) if secret else body
+        error = self.target.provider.kind.read_error(reply.status, told, wait_s)
+        if isinstance(error, UpstreamError) and told == body:
             error.native = native_error(error, reply, body, self.asked.call.dialect, self.dialect)
         return error
 
@@ -239,11 +261,25 @@ class Attempt:
         entry.finish_reason = converter.finish_reason or ""
         entry.notes = [[note.kind, note.path, note.why] for note in converter.report.notes]
         if error is not None:
+            self.hide_secrets_in(error)
             entry.error = type(error).__name__
             entry.error_message = error.message
             if isinstance(error, UpstreamError) and error.upstream_status:
                 entry.upstream_status = error.upstream_status
         self._ledger.settle(entry, segment, self._usage())
+        if self.asked.recorder is not None:
+            self.asked.recorder.finish(entry)
+
+    def hide_secrets_in(self, error: GatewayError) -> None:
+        """Take out of what an error tells what an upstream may have repeated: the credential, or the client's own."""
+        masks = keys_snapshot.current().masks
+        error.message = Masker(masks, self.secrets()).words(error.message)
+        error.args = (error.message,)
+
+    def secrets(self) -> set[str]:
+        """What must be told to nobody: the credential in use, and what the client sent as one."""
+        own = {self.credential.secret.reveal()} if self.credential else set()
+        return own | secrets_in(tuple(self.asked.ask.headers.items()))
 
     def _usage(self) -> Usage:
         """The converter's, with the cost from a header of a whole answer where the body tells none (LiteLLM)."""

@@ -47,6 +47,7 @@ async def readiness(runtime: Runtime) -> Readiness:
     # A kind that is still loading makes nothing unready: its requests wait for it, within their own timeouts.
     report.update({name: state.value for name, state in runtime.preparations.items()})
     report["usage_records_waiting"] = runtime.ledger.waiting
+    report["request_logs_dropped"] = runtime.request_logs.dropped
     return Readiness(200 if is_ready else 503, orjson.dumps(report))
 
 

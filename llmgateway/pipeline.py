@@ -23,10 +23,11 @@ from conversion.call import Call, read_call
 from conversion.errors import GatewayError, UpstreamError
 from conversion.needs import Needs
 from conversion.sse import PING
-from llmgateway.answers import EventStream, WholeAnswer, early_headers, id_headers
+from llmgateway.answers import EventStream, WholeAnswer, early_headers, error_answer, id_headers
 from llmgateway.attempt import Asked, Attempt, Status
 from llmgateway.exchange import ClientRequest
 from llmgateway.failures import FailedAttempt, FallbackExhausted
+from llmgateway.recording import recorded, recorder_for
 from llmgateway.relay import Relay
 from llmgateway.runtime import Runtime
 from llmgateway.wire import Wire
@@ -59,10 +60,10 @@ async def serve(ask: ClientRequest, wire: Wire, runtime: Runtime) -> HttpRespons
         wire.keep_alive(
             PING[ask.dialect.family], after_s=runtime.ping_after_s, headers=early_headers(ask.id)
         )
-    is_strict = snapshot.current().flags.is_on(
-        STRICT_CONVERSION, team=key.team, key=key.name, request_id=ask.id
-    )
-    return await first_answer(plan, Asked(ask, call, key, is_strict), wire, runtime)
+    flags = snapshot.current().flags
+    is_strict = flags.is_on(STRICT_CONVERSION, team=key.team, key=key.name, request_id=ask.id)
+    recorder = recorder_for(ask, key, flags, runtime.request_logs)
+    return await first_answer(plan, Asked(ask, call, key, is_strict, recorder), wire, runtime)
 
 
 def plan_for(
@@ -128,7 +129,12 @@ async def first_answer(plan: Plan, asked: Asked, wire: Wire, runtime: Runtime) -
         runtime.live.cooldowns.failed(target.pk, error, target.provider.cooldown, time.monotonic())
         if not error.may_fall_back:
             break
-    raise FallbackExhausted(failures)
+    failure = FallbackExhausted(failures)
+    if asked.recorder is not None:
+        asked.recorder.client_error(
+            error_answer(failure, asked.ask.dialect, request_id=asked.ask.id)
+        )
+    raise failure
 
 
 async def answer_from(
@@ -208,15 +214,18 @@ async def answer_of(
     """
     handed_out = False
     status, error = Status.INTERRUPTED, None
+    recorder = attempt.asked.recorder
     try:
         reply = await attempt.begin(runtime, number=number, after=after)
         headers = answer_headers(attempt, number)
         if attempt.asked.call.stream:
             relay = Relay(attempt, reply, first=await attempt.first_events(reply), wire=wire)
             handed_out = True
-            return EventStream(relay, headers)
+            return EventStream(recorded(relay, recorder, headers), headers)
         body = await attempt.whole_answer(reply)
         status = Status.SUCCEEDED
+        if recorder is not None:
+            recorder.client_answer(headers, body)
         attempt.settle(status.value, answer_bytes=len(body))
         return WholeAnswer(body, {**headers, **cost_header(attempt)})
     except asyncio.CancelledError:

@@ -53,6 +53,7 @@ class Relay:
             error = error or converter.failure
             status = Status.FAILED if error else Status.SUCCEEDED
             if error is not None:
+                self._attempt.hide_secrets_in(error)
                 yield self._error_event(error)
         except (asyncio.CancelledError, GeneratorExit):
             status = Status.CLIENT_CLOSED if self._wire.client_is_gone else Status.INTERRUPTED

@@ -15,10 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
 
+from django.conf import settings
 from django.db import DatabaseError, connection
 
 from accounting import snapshot as keys_snapshot
 from accounting.ledger import Ledger, replay
+from accounting.request_logs import RequestLogs
 from llmgateway.provider_checks import ProviderChecks
 from llmgateway.tasks import spawn
 from routing import snapshot as routing_snapshot
@@ -55,6 +57,9 @@ class Runtime:
     def __init__(self, journal_dir: Path, *, ping_after_s: float = 15.0) -> None:
         self.pools = Pools()
         self.ledger = Ledger(journal_dir)
+        self.request_logs = RequestLogs(
+            body_bytes_max=settings.LOG_BODY_BYTES_MAX, retention_days=settings.LOG_RETENTION_DAYS
+        )
         self.turns = TurnBook()
         self.live = Live()
         self.dice = random.Random()  # noqa: S311  (spreads load and waits; no secret)
@@ -75,6 +80,7 @@ class Runtime:
                 return
             await self.refresh()
             self.ledger.start()
+            self.request_logs.start()
             self._watch = spawn(self._watch_forever(), name="snapshot watch")
             self.checks.start()
             self.state = State.SERVING
@@ -92,6 +98,7 @@ class Runtime:
                 await self._watch
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, self.ledger.close)
+        await loop.run_in_executor(self._thread, self.request_logs.close)
         await loop.run_in_executor(self._thread, close_connection)
         self._thread.shutdown(wait=False)
         await self.pools.close()

@@ -43,9 +43,21 @@ STREAM_HEADERS = {**WHOLE_HEADERS, "Accept": "text/event-stream"}
 
 
 class Reply:
-    """An upstream's answer that has begun. Must be closed; closing early breaks the connection off at once."""
+    """An upstream's answer that has begun. Must be closed; closing early breaks the connection off at once.
 
-    __slots__ = ("_patience", "_pieces", "_pool", "_response", "headers", "is_closed", "status")
+    ``on_piece``, where it is set, is told of every piece that is read.
+    """
+
+    __slots__ = (
+        "_patience",
+        "_pieces",
+        "_pool",
+        "_response",
+        "headers",
+        "is_closed",
+        "on_piece",
+        "status",
+    )
 
     def __init__(
         self,
@@ -60,6 +72,7 @@ class Reply:
         self.status = status
         self.headers = headers
         self.is_closed = False
+        self.on_piece: Callable[[bytes], None] | None = None
         self._patience = patience
         self._pieces = pieces
         self._response = response
@@ -78,6 +91,8 @@ class Reply:
                 "the provider broke off the connection in the middle of its answer"
             ) from error
         self._patience.heard()
+        if self.on_piece is not None:
+            self.on_piece(piece)
         return piece
 
     async def _next_piece(self) -> bytes:

@@ -61,6 +61,7 @@ async def test_a_serving_process_is_ready(runtime):
             "snapshot": snapshot.current().number,
             "warnings": [],
             "usage_records_waiting": 0,
+            "request_logs_dropped": 0,
         },
     )
 
