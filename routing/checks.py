@@ -7,6 +7,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 
 from django.db import IntegrityError
 
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 45.0
 SECRET_CHARS_MIN = 6
+CREDIT_USD_MAX = Decimal(10) ** 11
+CREDIT_EXACT = Decimal("0.00000001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ def store(provider_pk: int, finding: Finding) -> None:
         checked_at=finding.checked_at,
         problem=state.problem[:PROBLEM_CHARS_MAX],
         detail=state.detail[:DETAIL_CHARS_MAX],
-        credit_usd=state.credit_usd,
+        credit_usd=_storable(state.credit_usd),
         latency_ms=state.latency_ms,
     )
     try:
@@ -112,6 +115,13 @@ def store(provider_pk: int, finding: Finding) -> None:
         )
     except IntegrityError:
         log.info("a provider was deleted while it was looked at", extra={"provider": provider_pk})
+
+
+def _storable(credit_usd: Decimal | None) -> Decimal | None:
+    """The amount as its column holds it; one that has no place there is as good as no limit."""
+    if credit_usd is None or credit_usd >= CREDIT_USD_MAX:
+        return None
+    return credit_usd.quantize(CREDIT_EXACT)
 
 
 def stored_findings() -> dict[int, Finding]:

@@ -112,6 +112,24 @@ def test_the_last_finding_replaces_the_one_before():
     assert str(row.last_check) == "openrouter: ok"
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ("1e30", None),
+        ("7.1234567890123", "7.12345679"),
+        ("0", "0"),
+        ("99999999999.9", "99999999999.9"),
+    ],
+)
+def test_a_credit_is_kept_as_far_as_its_column_holds_it(told, kept):
+    row = make_provider()
+    checks.store(row.pk, Finding(ProviderState(credit_usd=Decimal(told)), NOON))
+
+    found = checks.stored_findings()[row.pk].state.credit_usd
+    assert found == (None if kept is None else Decimal(kept))
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_finding_about_a_provider_that_is_gone_is_passed_over():
     row = make_provider()
