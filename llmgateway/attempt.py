@@ -19,6 +19,8 @@ from accounting.request_logs import secrets_in
 from accounting.snapshot import KeyPicture
 from conversion.call import Call
 from conversion.dialects import Converter, Dialect
+from conversion.editing.answers import EditedAnswer
+from conversion.editing.calls import edit_call
 from conversion.errors import (
     GatewayError,
     NativeError,
@@ -87,19 +89,23 @@ class Attempt:
         """Translate the request for the target.
 
         Raises:
+            TransformationFailed: a transformation left what is no request.
             RequestInvalid: the request is broken, or the target cannot take it (all of it, where that is asked for).
         """
         ask, call = asked.ask, asked.call
         self.asked = asked
         self.target = target
         self.dialect = target.provider.dialect_for(call)
+        edited = edit_call(call, target.request_edits) if target.request_edits else call
         self.converter: Converter = make_converter(
-            call,
+            edited,
             self.dialect,
             target.traits,
             answer_id=ask.id.removeprefix("req_"),
             created_s=int(ask.accepted_at.timestamp()),
         )
+        if target.response_edits:
+            self.converter = EditedAnswer(self.converter, call.dialect, target.response_edits)
         if asked.is_strict:
             refuse_losses(self.converter.report, target)
         self.reply: Reply | None = None
@@ -193,9 +199,15 @@ class Attempt:
         secret = self.credential.secret.reveal().encode() if self.credential else b""
         told = body.replace(secret, MARK.encode()) if secret else body
         error = self.target.provider.kind.read_error(reply.status, told, wait_s)
-        if isinstance(error, UpstreamError) and told == body:
-            error.native = native_error(error, reply, body, self.asked.call.dialect, self.dialect)
+        is_ours = isinstance(error, OURS_TO_MEND) and not self.target.provider.is_pass_through
+        if isinstance(error, UpstreamError) and told == body and not is_ours:
+            error.native = native_error(reply, body, self.asked.call.dialect, self.dialect)
         return error
+
+    def held_back(self) -> bytes:
+        """The client's events that transformations hold back, for a stream that broke off."""
+        converter = self.converter
+        return converter.release() if isinstance(converter, EditedAnswer) else b""
 
     async def whole_answer(self, reply: Reply) -> bytes:
         """The client's whole answer.
@@ -351,13 +363,10 @@ def refuse_losses(report: Report, target: Target) -> None:
 
 
 def native_error(
-    error: UpstreamError, reply: Reply, body: bytes, client: Dialect, upstream: Dialect
+    reply: Reply, body: bytes, client: Dialect, upstream: Dialect
 ) -> NativeError | None:
-    """The upstream's error answer for a client of its dialect; None where the gateway's own words are better.
-
-    They are where the fault is ours to mend (credential, credit), and where the body is no error of the dialect.
-    """
-    if client.family is not upstream.family or isinstance(error, OURS_TO_MEND):
+    """The upstream's error answer for a client of its dialect; None where it is no error of that dialect."""
+    if client.family is not upstream.family:
         return None
     try:
         told = orjson.loads(body)

@@ -43,6 +43,8 @@ class Relay:
                     piece = await reply.read()
                 except GatewayError as broken:
                     error = broken
+                    if held_back := self._attempt.held_back():
+                        yield held_back
                     break
                 is_ended = not piece
                 events = converter.feed(piece) if piece else converter.finish()
@@ -93,6 +95,5 @@ class Relay:
 
     def _error_event(self, error: GatewayError) -> bytes:
         ask = self._attempt.asked.ask
-        return write_error_event(
-            ask.dialect, row_for(error, ask.dialect).type, error.message, ask.id
-        )
+        row = row_for(error, ask.dialect)
+        return write_error_event(ask.dialect, row.type, error.message, ask.id, code=row.code)

@@ -21,6 +21,7 @@ from django.db import DatabaseError, connection
 from accounting import snapshot as keys_snapshot
 from accounting.ledger import Ledger, replay
 from accounting.request_logs import RequestLogs
+from llmgateway import metrics
 from llmgateway.provider_checks import ProviderChecks
 from llmgateway.tasks import spawn
 from routing import snapshot as routing_snapshot
@@ -56,7 +57,7 @@ class Runtime:
 
     def __init__(self, journal_dir: Path, *, ping_after_s: float = 15.0) -> None:
         self.pools = Pools()
-        self.ledger = Ledger(journal_dir)
+        self.ledger = Ledger(journal_dir, observe=metrics.observe)
         self.request_logs = RequestLogs(
             body_bytes_max=settings.LOG_BODY_BYTES_MAX, retention_days=settings.LOG_RETENTION_DAYS
         )

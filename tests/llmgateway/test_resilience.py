@@ -207,6 +207,18 @@ async def test_the_clients_own_credential_goes_through_untouched(passing, key, u
     assert key not in str(seen)
 
 
+async def test_a_refusal_of_the_clients_own_credential_is_the_clients_business(
+    passing, key, upstream, tmp_path
+):
+    error = {"type": "error", "error": {"type": "authentication_error", "message": "expired"}}
+    upstream.answers(json_answer(error, status=401))
+    async with serving(tmp_path / "journal", key="") as gateway:
+        answer = await gateway.messages(ASK, x_llmgateway_key=key, x_api_key="sk-ant-own")
+
+    assert answer.status_code == 401
+    assert answer.json() == error
+
+
 async def test_without_one_the_client_is_told_how_to_send_it(passing, key, upstream, tmp_path):
     async with serving(tmp_path / "journal", key=key) as gateway:
         answer = await gateway.messages(ASK)
