@@ -1,9 +1,11 @@
-"""How a log line looks: time, level, logger, a constant message, then the fields as key=value."""
+"""How a log line looks: time, level, logger, a constant message, then the fields as key=value; no secret in it."""
 
 import logging
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+
+from accounting.masking import Masker
 
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {
     "message",
@@ -13,6 +15,7 @@ _STANDARD = set(vars(logging.makeLogRecord({}))) | {
 }
 
 
+_MASKER = Masker()
 _ODD = re.compile(r"[\s\"'=]")
 
 
@@ -38,7 +41,8 @@ class LineFormatter(logging.Formatter):
         line = _line(head, fields)
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
-        return line
+        # Lines below a warning hold names and counts only; what went wrong may repeat what others said.
+        return _MASKER.words(line) if record.levelno >= logging.WARNING else line
 
 
 def _line(head: str, fields: Mapping[str, object]) -> str:

@@ -14,6 +14,7 @@ def line_of(message: str, *words: object, **fields: Any) -> str:
         {
             "name": "llmgateway.test",
             "levelname": "INFO",
+            "levelno": logging.INFO,
             "msg": message,
             "args": words,
             "created": 1_795_000_000.0625,
@@ -84,3 +85,16 @@ def test_a_record_of_many_lines_becomes_that_many():
 
     assert first.endswith("attempt alias='a b' ms=5")
     assert second.endswith("attempt alias='c\\nd'")
+
+
+def test_a_secret_in_what_went_wrong_is_masked():
+    try:
+        raise ValueError("Invalid header: Authorization: Bearer sk-or-v1-planted-secret-0123456789")
+    except ValueError:
+        line = line_of(
+            "failed", exc_info=sys.exc_info(), levelno=logging.ERROR, reason="sk-or-v1-planted-1"
+        )
+
+    assert "planted" not in line
+    assert "reason=[masked]" in line
+    assert line.endswith("Authorization: Bearer [masked]")
