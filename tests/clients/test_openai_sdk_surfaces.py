@@ -173,6 +173,7 @@ async def test_an_error_in_the_middle_of_a_stream_is_raised(house, gpt, pair):
 
     assert "".join(texts) == "Some words "
     assert "the model fell over" in told.value.message
+    assert told.value.code == ("overloaded" if pair is NATIVE else None)
     assert (await house.record()).status == "failed"
 
 
