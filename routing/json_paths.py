@@ -1,5 +1,6 @@
 """JSONPath (RFC 9535) as edits of bodies: drop, add, set. Never in place: what is on the way to a change is copied."""
 
+import math
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -7,9 +8,10 @@ from typing import Any, TypeAlias
 import orjson
 import re2
 from jsonpath import JSONPath, JSONPathEnvironment, JSONPathError
+from jsonpath.filter import BaseExpression, FilterQuery, RootFilterQuery
 from jsonpath.function_extensions import ExpressionType, FilterFunction
-from jsonpath.segments import JSONPathChildSegment
-from jsonpath.selectors import IndexSelector, NameSelector
+from jsonpath.segments import JSONPathChildSegment, JSONPathRecursiveDescentSegment
+from jsonpath.selectors import Filter, IndexSelector, NameSelector
 
 from conversion.errors import TransformationFailed
 from routing.regexes import compile_regex
@@ -18,6 +20,7 @@ Change: TypeAlias = Callable[[dict[str, Any]], Any]
 Parts: TypeAlias = tuple[int | str, ...]
 DEPTH_MAX = 250
 DESCENTS_MAX = 2
+SELECTORS_MAX = 100
 
 
 class PathInvalid(ValueError):
@@ -75,9 +78,36 @@ def compile_path(text: str) -> JSONPath:
         raise PathInvalid(f"Not a JSONPath (RFC 9535): {message}") from error
     if not isinstance(path, JSONPath) or not path.segments:
         raise PathInvalid("The path names the whole body; go on with a member, such as $.metadata.")
-    if str(path).count("..") > DESCENTS_MAX:
-        raise PathInvalid("The path has “..” too often, which takes long; twice is the most.")
+    _check_effort(path)
     return path
+
+
+def _check_effort(path: JSONPath, *, is_condition: bool = False) -> None:
+    """See to it that the effort grows with the body, and not with its square.
+
+    Raises:
+        PathInvalid: it would not.
+    """
+    descents = sum(
+        isinstance(segment, JSONPathRecursiveDescentSegment) for segment in path.segments
+    )
+    if descents > (0 if is_condition else DESCENTS_MAX):
+        raise PathInvalid("“..” takes long: it may stand twice in a path, and not in a condition.")
+    if math.prod(len(segment.selectors) for segment in path.segments) > SELECTORS_MAX:
+        raise PathInvalid("The path names too many things side by side.")
+    selectors = (selector for segment in path.segments for selector in segment.selectors)
+    for selector in selectors:
+        if isinstance(selector, Filter):
+            _check_condition(selector.expression)
+
+
+def _check_condition(expression: BaseExpression) -> None:
+    if isinstance(expression, FilterQuery):
+        if isinstance(expression, RootFilterQuery) and not expression.path.singular_query():
+            raise PathInvalid("Of the whole body a condition may ask for one value, as $.stream.")
+        _check_effort(expression.path, is_condition=True)
+    for child in expression.children():
+        _check_condition(child)
 
 
 def change_for(kind: str, label: str, text: str, value: Any) -> Change:
