@@ -18,6 +18,11 @@ def hold(made: Runtime) -> None:
     _Held.loop = asyncio.get_running_loop()
 
 
+def held() -> Runtime | None:
+    """The runtime, if there is one: for pages, which serve no requests."""
+    return _Held.runtime
+
+
 async def runtime() -> Runtime:
     """The runtime, serving."""
     held = _Held.runtime

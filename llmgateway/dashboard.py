@@ -1,5 +1,6 @@
 """The first page of the admin: the last day in figures, and what needs attention with the link that mends it."""
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,8 +11,17 @@ from django.urls import reverse
 
 from accounting.models import Team, UsageRecord, VirtualKey
 from accounting.templatetags.amounts import percent, tokens, usd
+from llmgateway import current
 from routing import snapshot
-from routing.models import Credential, Deployment, ModelAlias, Provider, ProviderCheck
+from routing.models import (
+    Credential,
+    CredentialMode,
+    Deployment,
+    ModelAlias,
+    Provider,
+    ProviderCheck,
+)
+from routing.providers import KINDS
 
 LATEST_MAX = 8
 
@@ -105,14 +115,39 @@ def concerns() -> list[Concern]:
     for model, sentence, name, action in steps:
         if not model._default_manager.exists():
             found.append(Concern(sentence, reverse(f"admin:{name}_add"), action))
-    for provider in Provider.objects.filter(enabled=True, credentials=None).exclude(kind="demo"):
+    needy = [kind.name for kind in KINDS.values() if kind.needs_credential]
+    bare = Provider.objects.filter(enabled=True, credentials=None, kind__in=needy)
+    for provider in bare.exclude(credential_mode=CredentialMode.PASS_THROUGH):
         link = reverse("admin:routing_provider_change", args=[provider.pk])
         found.append(Concern(f"Provider {provider} has no credential.", link, "Add one"))
     ill = ProviderCheck.objects.filter(provider__enabled=True).exclude(problem="")
     found.extend(_concern_of(check) for check in ill.select_related("provider"))
+    found.extend(_resting())
     if Credential.objects.exists() and not Credential.objects.filter(enabled=True).exists():
         link = reverse("admin:routing_credential_changelist")
         found.append(Concern("All credentials are switched off.", link, "Switch one on"))
+    return found
+
+
+def _resting() -> list[Concern]:
+    """What this process passes over for a while: deployments that keep failing, credentials that were refused."""
+    runtime = current.held()
+    if runtime is None:
+        return []
+    now_s, cooldowns = time.monotonic(), runtime.live.cooldowns
+    cooling = {pk: state for pk, state in cooldowns.state(now_s).items() if state[0] > 0}
+    resting = cooldowns.resting(now_s)
+    found = []
+    for row in Deployment.objects.filter(pk__in=cooling).select_related("provider"):
+        left_s, failures, reason = cooling[row.pk]
+        sentence = f"{row} is skipped for {left_s:.0f} s more, after {failures} failures in a row ({reason})."
+        link = reverse("admin:routing_deployment_change", args=[row.pk])
+        found.append(Concern(sentence, link, "Look at it"))
+    for credential in Credential.objects.filter(pk__in=resting).select_related("provider"):
+        left_s, reason = resting[credential.pk]
+        sentence = f"Credential {credential} rests for {left_s:.0f} s more ({reason})."
+        link = reverse("admin:routing_provider_change", args=[credential.provider_id])
+        found.append(Concern(sentence, link, "Look at it"))
     return found
 
 

@@ -27,7 +27,7 @@ from conversion.traits import Traits
 from routing import models, providers, secrets, transformations
 from routing.cooldown import Policy
 from routing.errors import SecretUnreadable, SnapshotUnbuilt
-from routing.flags import FlagRow, FlagSet
+from routing.flags import DECLARED, FlagRow, FlagSet
 from routing.header_rules import Rule
 from routing.providers.kind import ProviderKind
 from routing.secrets import OpenedSecret
@@ -325,8 +325,8 @@ def build() -> Snapshot:
         exact=exact,
         patterns=tuple(patterns),
         providers={picture.slug: picture for picture in pictures.values()},
+        flags=_flag_set(warnings),
         warnings=tuple(warnings),
-        flags=_flag_set(),
         agent_types=_agent_types(),
     )
 
@@ -345,9 +345,13 @@ def _agent_types() -> tuple[AgentTypePicture, ...]:
     )
 
 
-def _flag_set() -> FlagSet:
+def _flag_set(warnings: list[str]) -> FlagSet:
     rows: dict[str, tuple[FlagRow, ...]] = {}
     for row in models.FeatureFlag.objects.all():
+        if row.name not in DECLARED:
+            warnings.append(
+                f"Feature flag {row.name!r} is not known to this version: its row has no effect."
+            )
         word = FlagRow(row.enabled, row.team, row.key, row.percentage)
         rows[row.name] = (*rows.get(row.name, ()), word)
     return FlagSet(rows, settings.FLAGS_AT_FIRST)

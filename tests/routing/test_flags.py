@@ -79,6 +79,13 @@ def test_rows_that_mean_nothing_are_refused(fields):
 
 
 @pytest.mark.django_db
+def test_a_row_of_an_unknown_flag_is_a_warning_and_breaks_nothing():
+    FeatureFlag.objects.create(name="of_old")
+
+    assert "Feature flag 'of_old' is not known" in snapshot.build().warnings[0]
+
+
+@pytest.mark.django_db
 def test_the_page_says_what_a_flag_does(admin_client):
     FeatureFlag.objects.create(name=STRICT_CONVERSION, team="alder", key="laptop")
     FeatureFlag.objects.create(name="of_old", enabled=False)
