@@ -16,9 +16,9 @@ from unfold.decorators import display
 from accounting.admin.page import AccountingAdmin
 from accounting.models import RequestLog
 from accounting.models.request_log import BODIES, LoggedBody
+from accounting.templatetags.amounts import tokens
 
 COUNTED_MAX = 10_000
-SIZES = tuple(f"{name}_bytes" for name in BODIES)
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
@@ -40,7 +40,7 @@ class RequestLogAdmin(AccountingAdmin):
         "for everybody, a team, a key or a share of the requests. Both are off at first."
     )
     change_form_after_template = "admin/accounting/requestlog/_crossed.html"
-    list_display = ("at", "team", "key_name", "request_id", *SIZES, "is_cut")
+    list_display = ("at", "team", "key_name", "request_id", "asked", "answered", "kept")
     list_filter = (("at", RangeDateTimeFilter), "is_cut")
     list_filter_submit = True
     search_fields = ("=id", "=request_id", "=team", "=key_name")
@@ -50,7 +50,7 @@ class RequestLogAdmin(AccountingAdmin):
     show_full_result_count = False
     paginator = BoundedPaginator
     actions = None
-    fields = (("at", "usage_record"), ("team", "key_name"), ("request_id", "is_cut"))
+    fields = (("at", "kept"), ("team", "key_name"), "request_id", "usage_record")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RequestLog]:
         """Rows without what only their own page shows."""
@@ -71,11 +71,28 @@ class RequestLogAdmin(AccountingAdmin):
         response["Cache-Control"] = "no-store"
         return response
 
+    @display(description="Asked (bytes)", ordering="client_request_bytes")
+    def asked(self, row: RequestLog) -> str:
+        """How long the client's request was."""
+        return tokens(row.client_request_bytes)
+
+    @display(description="Answered (bytes)", ordering="client_answer_bytes")
+    def answered(self, row: RequestLog) -> str:
+        """How long the answer to it was."""
+        return tokens(row.client_answer_bytes)
+
+    @display(description="Kept", label={"whole": "success", "cut": "warning", "headers": "info"})
+    def kept(self, row: RequestLog) -> str:
+        """Whether the bodies are there, and whole."""
+        if row.upstream_request_bytes is None:
+            return "headers"
+        return "cut" if row.is_cut else "whole"
+
     @display(description="Usage record")
     def usage_record(self, row: RequestLog) -> str:
         """The way back to what the attempt used and cost."""
         address = reverse("admin:accounting_usagerecord_change", args=[row.pk])
-        return format_html('<a href="{}">{}</a>', address, row.pk)
+        return format_html('<a class="llmgw-link" href="{}">{}</a>', address, row.pk)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Only serving processes add."""

@@ -146,7 +146,9 @@ class UsageRecordAdmin(AccountingAdmin):
         if not RequestLog.objects.filter(pk=row.pk).exists():
             return "Not kept (feature flags log_headers and log_bodies), or deleted by now."
         address = reverse("admin:accounting_requestlog_change", args=[row.pk])
-        return format_html('<a href="{}">Show what was sent and answered</a>', address)
+        return format_html(
+            '<a class="llmgw-link" href="{}">Show what was sent and answered</a>', address
+        )
 
     @display(description="What conversion mapped or left out")
     def notes_shown(self, row: UsageRecord) -> str:

@@ -148,3 +148,13 @@ def test_a_pattern_is_tried_before_it_is_saved(admin_client):
     assert MaskPattern.objects.get().pattern == "P-[0-9]+"
     page = admin_client.get(reverse("admin:accounting_maskpattern_changelist")).content.decode()
     assert "P-[0-9]+" in page
+
+
+def test_a_list_says_how_much_was_kept(admin_client):
+    make_request_log(bodies={"upstream_request": captured(b"x")})
+    make_request_log(bodies={"upstream_request": captured(b"x" * 1500)})
+    make_request_log()
+    page = admin_client.get(reverse(LIST)).content.decode()
+
+    assert all(f">{word}<" in page.replace("\n", "").replace(" ", "") for word in ("whole", "cut"))
+    assert "headers" in page
