@@ -14,6 +14,7 @@ token counts, because nobody knows them any more.
 
 import logging
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -28,6 +29,7 @@ from django.db import DataError, Error, IntegrityError, connection, models, tran
 
 from accounting import snapshot
 from accounting.journal import CLOSING_BYTES, Journal, Segment, dead_segments
+from accounting.masking import Masker
 from accounting.models import UsageRecord
 from accounting.models.money import is_storable, to_pico
 from accounting.pricing import UNPRICED, cost_of
@@ -355,7 +357,7 @@ def _make_storable(entry: Entry) -> None:
     """Fit what a client or provider said into its columns: one entry must never hold up the others.
 
     Texts are cut to their length and lose zero bytes, which PostgreSQL has no place for; a number that no column
-    holds was no count, and becomes unknown.
+    holds was no count, and becomes unknown. A key that was sent for a model's name, say, is masked.
     """
     for name, text in zip(_FREE_TEXTS, _free_texts(entry), strict=True):
         if len(text) > TEXT_MAX[name] or "\0" in text:
@@ -365,6 +367,9 @@ def _make_storable(entry: Entry) -> None:
             setattr(entry, name, None)
     if entry.notes:
         entry.notes = [[word.replace("\0", "") for word in note] for note in entry.notes]
+    if _SUSPICIOUS.search(" ".join(_free_texts(entry))):
+        for name, text in zip(_FREE_TEXTS, _free_texts(entry), strict=True):
+            setattr(entry, name, _MASKER.words(text)[: TEXT_MAX[name]])
 
 
 def _sqlite_moment(moment: datetime) -> str:
@@ -400,6 +405,9 @@ _FREE_TEXTS = (
     "error_message",
 )
 _free_texts = attrgetter(*_FREE_TEXTS)
+_MASKER = Masker()
+_SUSPICIOUS = re.compile(r"sk-|gw-|AKIA|AIza|gh[pousr]_|github_pat_|xox|eyJ|://|[Bb]earer")
+"""A quick look that spares nearly every entry the masker's long one."""
 _FREE_NUMBERS = (
     "upstream_status",
     "prompt_tokens",

@@ -19,6 +19,7 @@ from accounting import ledger as ledger_module
 from accounting import snapshot
 from accounting.errors import JournalUnwritable, LedgerImmutable
 from accounting.journal import CLOSING_BYTES
+from accounting.keys import make_secret
 from accounting.ledger import Entry, Ledger, replay, write_rows
 from accounting.models import UsageRecord
 from accounting.pricing import PriceTag
@@ -602,3 +603,18 @@ def test_the_lines_can_be_switched_off(caplog):
         ledger_module.log_attempts([make_entry()])
 
     assert caplog.records == []
+
+
+def test_a_key_that_was_sent_for_a_name_is_in_no_row_and_no_journal(ledger, tmp_path):
+    key = make_secret()
+    entry = make_entry(
+        alias=key, upstream_model=f"openrouter/{key}", session="sk-or-v1-planted-secret"
+    )
+    row = booked(ledger, entry)
+
+    assert (row.alias, row.upstream_model, row.session) == (
+        "[masked]",
+        "openrouter/[masked]",
+        "[masked]",
+    )
+    assert all(key.encode() not in path.read_bytes() for path in segments(tmp_path))

@@ -135,7 +135,8 @@ async def ask_everything(gateway: Serving, key: str) -> list[httpx.Response]:
         "messages": [{"role": "user", "content": text}],
         "metadata": {"user_id": PLANTED["jwt"]},
     }
-    got = []
+    named_by_key = {**body, "model": f"any/{key}"}
+    got = [await gateway.messages(named_by_key, **{**headers, "x_claude_code_session_id": key})]
     for _round in range(6):
         for is_streamed in (False, True):
             asked = {**body, "stream": is_streamed}
