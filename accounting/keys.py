@@ -121,6 +121,16 @@ def authenticate(candidates: Sequence[str], *, now: datetime) -> KeyPicture:
     raise KeyRefused("The API key is not known here. A team lead or administrator can make one.")
 
 
+def check(key: KeyPicture, *, now: datetime) -> None:
+    """Nothing, where a request with the key would be let in.
+
+    Raises:
+        KeyRefused: it is switched off, or has expired.
+    """
+    if not _is_usable(key, now):
+        raise _refusal(key)
+
+
 def _is_usable(key: KeyPicture, now: datetime) -> bool:
     return key.enabled and (key.expires_at is None or now < key.expires_at)
 

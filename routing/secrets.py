@@ -39,6 +39,11 @@ class OpenedSecret:
         """The secret itself, to be put into a header."""
         return self._text
 
+    @property
+    def last_four(self) -> str:
+        """What may be shown of it; empty for a short one."""
+        return self._text[-4:] if len(self._text) >= SHOWN_FROM_CHARS else ""
+
     def __repr__(self) -> str:
         return "OpenedSecret(***)"
 
@@ -57,7 +62,7 @@ def seal(secret: str) -> SealedSecret:
     text = secret.strip()
     return SealedSecret(
         token=_current_box().encrypt(text.encode()).decode(),
-        last_four=text[-4:] if len(text) >= SHOWN_FROM_CHARS else "",
+        last_four=OpenedSecret(text).last_four,
         sealed_at=datetime.now(UTC),
     )
 

@@ -223,7 +223,7 @@ async def send(
         return await _answer_in_process(
             provider.kind.answer_in_process, provider, outgoing, credential
         )
-    url = _address(provider, outgoing)
+    url = address_of(provider, outgoing)
     pool = pools.of(provider)
     pool.users += 1
     patience = Patience(provider.timeouts)
@@ -281,7 +281,12 @@ def _in_pieces(body: bytes) -> bytes | io.BytesIO:
     return body if len(body) <= BODY_BYTES_AT_ONCE else io.BytesIO(body)
 
 
-def _address(provider: ProviderPicture, outgoing: Outgoing) -> URL:
+def address_of(provider: ProviderPicture, outgoing: Outgoing) -> URL:
+    """Where a request goes.
+
+    Raises:
+        UpstreamUnreachable: the provider's base URL is no address.
+    """
     path = outgoing.path or provider.kind.paths[outgoing.dialect]
     query = f"?{outgoing.query}" if outgoing.query else ""
     try:
