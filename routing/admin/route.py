@@ -16,9 +16,11 @@ class TargetInline(StackedInline):
 
     model = RouteTarget
     fields = (
-        ("position", "deployment", "weight"),
+        "deployment",
+        ("position", "weight"),
         ("prompt_tokens_over", "prompt_tokens_at_most"),
-        ("only_with_tools", "only_with_images", "only_with_reasoning"),
+        ("only_with_tools", "only_with_images"),
+        "only_with_reasoning",
         "parameters",
     )
     collapsible = True
@@ -43,8 +45,9 @@ class RouteInline(StackedInline):
     fields = (
         ("strategy", "position"),
         ("enabled", "is_sticky"),
-        ("teams", "projects", "keys"),
-        ("agent_types", "tiers", "request_classes"),
+        ("teams", "projects"),
+        ("keys", "request_classes"),
+        ("agent_types", "tiers"),
         "header",
     )
     inlines = (TargetInline,)
