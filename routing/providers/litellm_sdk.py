@@ -71,6 +71,7 @@ def prepare() -> None:
     with _loading:
         if _Held.litellm is not None:
             return
+        _quieten()  # what its modules say while they are imported
         litellm: Any = importlib.import_module("litellm")
         # Else it follows at the first call, and holds up the event loop for the better part of a second.
         importlib.import_module("openai.resources")
@@ -94,6 +95,7 @@ def _quieten() -> None:
     """Silence LiteLLM's own log, which may quote a body, and take its filters off the log of everybody else."""
     for name in LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+        logging.getLogger(name).disabled = True  # LiteLLM sets the level back while it is imported
     loggers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict)]
     for logger in (logging.root, *loggers):
         for added in list(logger.filters):
