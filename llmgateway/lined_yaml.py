@@ -19,6 +19,13 @@ class Lined(dict[str, Any]):
         return self.lines.get(key, self.line)
 
 
+def plain(value: Any) -> Any:
+    """The value without its lines: dictionaries and lists, as JSON and a YAML dumper take them."""
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    return [plain(entry) for entry in value] if isinstance(value, list) else value
+
+
 class BadYaml(Exception):
     """The text is no YAML; ``line`` counts from 1."""
 

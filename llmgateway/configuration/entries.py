@@ -1,12 +1,16 @@
 """Walks the mappings and lists of a file, and notes with its line what is not of the form that it should be."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from llmgateway.configuration.faults import Import
 from llmgateway.lined_yaml import Lined
 
+NO_BUDGETS = "budgets cannot be set yet: this version of the gateway has none. Take the key out"
+REFUSED = {"budgets": NO_BUDGETS}
+
 
 def entries_of(run: Import, tree: Lined, section: str) -> Iterator[tuple[str, Lined, int]]:
+    """The mappings of a section by their names, with their lines."""
     entries = tree.get(section)
     if entries is None:
         return
@@ -24,16 +28,27 @@ def entries_of(run: Import, tree: Lined, section: str) -> Iterator[tuple[str, Li
             run.fault(line, f"{name!r} must be a mapping")
 
 
-def check_keys(run: Import, entry: Lined, known: set[str], what: str) -> None:
+def check_keys(
+    run: Import,
+    entry: Lined,
+    known: Collection[str],
+    what: str,
+    *,
+    refused: Mapping[str, str] | None = None,
+) -> None:
+    """Note keys that are not known; ``refused`` says of some why they are not."""
     for key in entry:
-        if key not in known:
+        if refused and key in refused:
+            run.fault(entry.line_of(key), refused[key])
+        elif key not in known:
             run.fault(
                 entry.line_of(key),
                 f"{what} has no setting {key!r} in this version; known are {', '.join(sorted(known))}",
             )
 
 
-def group_of(run: Import, entry: Lined, name: str, known: set[str]) -> Lined:
+def group_of(run: Import, entry: Lined, name: str, known: Collection[str]) -> Lined:
+    """The mapping under a key; an empty one where there is none."""
     group = entry.get(name)
     if isinstance(group, Lined):
         check_keys(run, group, known, name)
@@ -44,6 +59,7 @@ def group_of(run: Import, entry: Lined, name: str, known: set[str]) -> Lined:
 
 
 def items_of(run: Import, entry: Lined, name: str) -> Iterator[Lined]:
+    """The mappings in the list under a key."""
     items = entry.get(name)
     if items is None:
         return
@@ -55,3 +71,12 @@ def items_of(run: Import, entry: Lined, name: str) -> Iterator[Lined]:
             yield item
         else:
             run.fault(entry.line_of(name), f"each of {name} must be a mapping")
+
+
+def chosen(
+    entry: Lined, fields: Mapping[str, str] | Collection[str]
+) -> tuple[dict[str, object], dict[str, int]]:
+    """What stands under the keys that are there, by the names of their fields, and their lines."""
+    names = fields if isinstance(fields, Mapping) else {key: key for key in fields}
+    values = {name: entry[key] for key, name in names.items() if key in entry}
+    return values, {name: entry.line_of(key) for key, name in names.items() if key in entry}

@@ -3,6 +3,7 @@
 from typing import Any
 
 from accounting.models import Team
+from llmgateway.configuration.prices import prices_tree
 from llmgateway.configuration.teams import team_tree
 from routing.configuration.keys import VERSION
 from routing.configuration.tree import routing_tree
@@ -10,8 +11,10 @@ from routing.configuration.tree import routing_tree
 
 def export() -> dict[str, Any]:
     """The rows as a tree for YAML; secrets as references to variables, never in clear."""
-    return {
+    tree = {
         "version": VERSION,
         **routing_tree(),
         "teams": {row.slug: team_tree(row) for row in Team.objects.prefetch_related("projects")},
     }
+    prices = prices_tree()
+    return {**tree, "prices": prices} if prices else tree

@@ -1,6 +1,7 @@
 """What is wrong with a configuration file, and what an import has done."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -29,6 +30,8 @@ class Import:
     faults: list[Fault] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    told: dict[tuple[int, str], tuple[Any, int]] = field(default_factory=dict)
+    """What the file said of a deployment already, by its primary key and the setting, with the line."""
 
     def fault(self, line: int, message: str) -> None:
         """Note a fault and go on reading, so that all of them can be told at once."""

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from llmgateway.configuration.entries import check_keys, group_of
+from llmgateway.configuration.entries import check_keys, chosen, group_of
 from llmgateway.configuration.faults import Import
 from llmgateway.configuration.rows import save
 from llmgateway.lined_yaml import Lined
-from routing.configuration.keys import FLAG
+from routing.configuration.keys import FLAG, FLAG_SCOPE
 from routing.models import FeatureFlag
 
 
@@ -23,26 +23,38 @@ def read_flags(run: Import, tree: Lined) -> None:
         if isinstance(entry, bool):
             _save_flag(run, name, "", "", {"enabled": entry}, line)
         elif isinstance(entry, Lined):
-            _read_scoped_flag(run, name, entry, line)
+            _read_flag(run, name, entry, line)
         else:
             run.fault(line, f"flag {name!r} must be true, false or a mapping")
 
 
-def _read_scoped_flag(run: Import, name: str, entry: Lined, line: int) -> None:
+def _read_flag(run: Import, name: str, entry: Lined, line: int) -> None:
     check_keys(run, entry, FLAG, f"flag {name!r}")
-    values = {key: entry[key] for key in ("enabled", "percentage") if key in entry}
+    values, _lines = chosen(entry, FLAG_SCOPE)
     if values:
         _save_flag(run, name, "", "", values, line)
     for section in ("teams", "keys"):
-        group = group_of(run, entry, section, set(entry.get(section) or ()))
-        for scope, enabled in group.items():
-            team, _, key = scope.partition("/")
-            if bool(key) == (section == "keys"):
-                _save_flag(run, name, team, key, {"enabled": enabled}, group.line_of(scope))
-            else:
-                run.fault(
-                    group.line_of(scope), "a key is written team/key, a team by its name alone"
-                )
+        group = entry.get(section)
+        if group is None:
+            continue
+        if not isinstance(group, Lined):
+            run.fault(entry.line_of(section), f"{section} must be a mapping")
+            continue
+        for scope in group:
+            _read_scope(run, name, section, scope, group)
+
+
+def _read_scope(run: Import, name: str, section: str, scope: str, group: Lined) -> None:
+    line = group.line_of(scope)
+    team, _, key = scope.partition("/")
+    if bool(key) != (section == "keys"):
+        run.fault(line, "a key is written team/key, a team by its name alone")
+        return
+    if isinstance(group[scope], Lined):
+        values, _lines = chosen(group_of(run, group, scope, FLAG_SCOPE), FLAG_SCOPE)
+    else:
+        values = {"enabled": group[scope]}
+    _save_flag(run, name, team, key, values, line)
 
 
 def _save_flag(

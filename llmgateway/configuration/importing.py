@@ -3,15 +3,29 @@
 from django.db import transaction
 
 from llmgateway.configuration.aliases import read_alias
-from llmgateway.configuration.entries import check_keys, entries_of
+from llmgateway.configuration.entries import REFUSED, check_keys, entries_of
 from llmgateway.configuration.faults import ConfigurationFaulty, Fault, Import
 from llmgateway.configuration.flags import read_flags
+from llmgateway.configuration.prices import read_prices
 from llmgateway.configuration.providers import read_provider
+from llmgateway.configuration.rules import read_header_rules, read_transformations
 from llmgateway.configuration.teams import read_team
+from llmgateway.configuration.tiers import read_agent_types, read_tiers
 from llmgateway.lined_yaml import BadYaml, Lined, load
 from routing.configuration.keys import VERSION
 
-TOP = {"version", "providers", "aliases", "flags", "teams"}
+TOP = {
+    "version",
+    "providers",
+    "aliases",
+    "header_rules",
+    "transformations",
+    "tiers",
+    "agent_types",
+    "flags",
+    "teams",
+    "prices",
+}
 
 
 class _DryRun(Exception):
@@ -33,7 +47,7 @@ def import_text(text: str, *, dry_run: bool) -> Import:
         raise ConfigurationFaulty(
             [Fault(1, "the file must be a mapping with version, providers, aliases, teams")]
         )
-    check_keys(run, tree, TOP, "the file")
+    check_keys(run, tree, TOP, "the file", refused=REFUSED)
     if tree.get("version") != VERSION:
         run.fault(tree.line_of("version"), f"version must be {VERSION}")
     try:
@@ -49,10 +63,16 @@ def import_text(text: str, *, dry_run: bool) -> Import:
 
 
 def _apply(run: Import, tree: Lined) -> None:
+    """In this order, because each may name what comes before it."""
     for slug, entry, line in entries_of(run, tree, "providers"):
         read_provider(run, slug, entry, line)
     for name, entry, line in entries_of(run, tree, "aliases"):
         read_alias(run, name, entry, line)
+    read_header_rules(run, tree, "")
+    read_transformations(run, tree)
+    read_tiers(run, tree)
+    read_agent_types(run, tree)
     read_flags(run, tree)
     for slug, entry, line in entries_of(run, tree, "teams"):
         read_team(run, slug, entry, line)
+    read_prices(run, tree)

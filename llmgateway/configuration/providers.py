@@ -1,14 +1,16 @@
-"""Reads providers and their credentials from a file."""
+"""Reads providers from a file, with their credentials, deployments and header rules."""
 
 import re
 
-from llmgateway.configuration.entries import check_keys, group_of, items_of
+from llmgateway.configuration.deployments import read_deployment
+from llmgateway.configuration.entries import check_keys, chosen, group_of, items_of
 from llmgateway.configuration.faults import Import
 from llmgateway.configuration.rows import differences, save, set_and_save
+from llmgateway.configuration.rules import read_header_rules
 from llmgateway.environment import env_text
 from llmgateway.lined_yaml import Lined
 from routing import secrets
-from routing.configuration.keys import CREDENTIAL, PROVIDER, RETRIES, TIMEOUTS
+from routing.configuration.keys import CREDENTIAL, PROVIDER, PROVIDER_FIELDS, PROVIDER_GROUPS
 from routing.errors import SecretUnreadable
 from routing.models import Credential, Provider
 
@@ -16,22 +18,21 @@ REFERENCE = re.compile(r"^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$")
 
 
 def read_provider(run: Import, slug: str, entry: Lined, line: int) -> None:
+    """A provider; what is not named of it stays, except that its header rules are the ones listed."""
     check_keys(run, entry, PROVIDER, f"provider {slug!r}")
-    values = {
-        name: entry[name]
-        for name in ("kind", "base_url", "dialect", "enabled", "verify_tls", "ca_bundle_pem")
-        if name in entry
-    }
-    lines = dict(entry.lines)
-    for name, fields in (("timeouts", TIMEOUTS), ("retries", RETRIES)):
-        group = group_of(run, entry, name, set(fields))
-        values |= {fields[key]: value for key, value in group.items() if key in fields}
-        lines |= {fields[key]: group.line_of(key) for key in group if key in fields}
+    values, lines = chosen(entry, PROVIDER_FIELDS)
+    for name, fields in PROVIDER_GROUPS.items():
+        of_group, lines_of_group = chosen(group_of(run, entry, name, fields), fields)
+        values |= of_group
+        lines |= lines_of_group
     row = save(run, Provider, {"slug": slug}, values, line, f"provider {slug}", lines=lines)
     if row is None:
         return
     for item in items_of(run, entry, "credentials"):
         _read_credential(run, row, item)
+    for item in items_of(run, entry, "deployments"):
+        read_deployment(run, row, item)
+    read_header_rules(run, entry, f"provider {slug}", provider=row)
 
 
 def _read_credential(run: Import, provider: Provider, item: Lined) -> None:
@@ -45,7 +46,7 @@ def _read_credential(run: Import, provider: Provider, item: Lined) -> None:
         return
     what = f"credential {provider.slug}/{label}"
     row = Credential.objects.filter(provider=provider, label=label).first()
-    values = {name: item[name] for name in ("weight", "enabled") if name in item}
+    values, lines = chosen(item, ("weight", "enabled"))
     if row is None:
         row = Credential(provider=provider, label=label)
         row.seal(secret)
@@ -57,7 +58,7 @@ def _read_credential(run: Import, provider: Provider, item: Lined) -> None:
             changes.append(f"~ {what}: secret")
     if changes:
         run.changes.extend(changes)
-        set_and_save(run, row, values, item.line, lines=item.lines)
+        set_and_save(run, row, values, item.line, lines=lines)
 
 
 def _secret(run: Import, item: Lined) -> str | None:

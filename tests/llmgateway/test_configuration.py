@@ -96,7 +96,10 @@ def test_a_file_becomes_rows():
     deployment = Deployment.objects.get(provider=provider)
     assert deployment.credential == credential
     assert (deployment.context_window_tokens, deployment.max_output_tokens) == (200_000, 8192)
-    assert deployment.parameters == {"temperature": 0.2, "provider": {"order": ["x"]}}
+    assert RouteTarget.objects.get(deployment=deployment).parameters == {
+        "temperature": 0.2,
+        "provider": {"order": ["x"]},
+    }
     assert deployment.traits == {"top_k": False, "efforts": ["low", "high"]}
     route = ModelAlias.objects.get(name="claude-*").routes.get()
     assert route.strategy == "weighted"
