@@ -191,6 +191,11 @@ UNFOLD = {
                         "link": "/admin/routing/headerrule/",
                     },
                     {
+                        "title": "Transformations",
+                        "icon": "find_replace",
+                        "link": "/admin/routing/transformation/",
+                    },
+                    {
                         "title": "Feature flags",
                         "icon": "toggle_on",
                         "link": "/admin/routing/featureflag/",

@@ -6,6 +6,7 @@ from routing.admin.header_rule import HeaderRuleAdmin
 from routing.admin.provider import CredentialAdmin, ProviderAdmin
 from routing.admin.route import ModelAliasAdmin
 from routing.admin.tier import AgentTypeAdmin, ModelTierAdmin
+from routing.admin.transformation import TransformationAdmin
 
 __all__ = [
     "AgentTypeAdmin",
@@ -16,4 +17,5 @@ __all__ = [
     "ModelAliasAdmin",
     "ModelTierAdmin",
     "ProviderAdmin",
+    "TransformationAdmin",
 ]
