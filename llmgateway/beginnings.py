@@ -19,6 +19,9 @@ OPENROUTER_ALIASES = (
     (r"claude-(\d+)-(\d{1,2})-([a-z]+)(?:-\d{8})?", "regex", "anthropic/claude-{1}.{2}-{3}"),
 )
 OPENROUTER_PATTERN = "openrouter/*"
+EVERY_NAME = "*"
+AS_ASKED = "{0}"
+"""The upstream model that is what the client asked for."""
 
 
 def add_target(alias: ModelAlias, deployment: Deployment) -> RouteTarget:
@@ -67,9 +70,17 @@ def add_demo() -> bool:
 
 @transaction.atomic
 def add_first_providers() -> bool:
-    """OpenRouter, as the environment says, when the database has no provider at all; rows rule after that."""
-    if not settings.OPENROUTER_API_KEY or Provider.objects.exists():
+    """OpenRouter and a LiteLLM proxy, as the environment says, when the database has no provider; rows rule after that."""
+    if Provider.objects.exists():
         return False
+    aliases = _add_openrouter() if settings.OPENROUTER_API_KEY else None
+    if settings.LITELLM_BASE_URL:
+        _add_litellm([_alias(EVERY_NAME, "wildcard")] if aliases is None else aliases)
+    return Provider.objects.exists()
+
+
+def _add_openrouter() -> list[ModelAlias]:
+    """The provider; returns the aliases that lead there."""
     provider = Provider.objects.create(
         slug="openrouter",
         kind="openrouter",
@@ -77,17 +88,39 @@ def add_first_providers() -> bool:
         total_timeout_s=Decimal(settings.OPENROUTER_DIRECT_TIMEOUT_S),
         retries_max=min(10, settings.OPENROUTER_DIRECT_RETRIES),
     )
-    credential = Credential(provider=provider, label="main")
-    credential.seal(settings.OPENROUTER_API_KEY)
-    credential.save()
+    _add_credential(provider, "main", settings.OPENROUTER_API_KEY)
     model = settings.OPENROUTER_DIRECT_MODEL_FORMAT.replace("{model}", "{1}")
+    aliases = []
     for pattern, match, upstream_model in (
         (OPENROUTER_PATTERN, "wildcard", model),
         *OPENROUTER_ALIASES,
     ):
         deployment = Deployment.objects.create(provider=provider, upstream_model=upstream_model)
-        # An alias may outlive its provider: the one that is there keeps its form, and gets a target if it has none.
-        alias, _made = ModelAlias.objects.get_or_create(name=pattern, defaults={"match": match})
+        alias = _alias(pattern, match)
         if not RouteTarget.objects.filter(route__alias=alias).exists():
             add_target(alias, deployment)
-    return True
+            aliases.append(alias)
+    return aliases
+
+
+def _alias(pattern: str, match: str) -> ModelAlias:
+    """An alias may outlive its provider: the one that is there keeps its form, and gets a target if it has none."""
+    return ModelAlias.objects.get_or_create(name=pattern, defaults={"match": match})[0]
+
+
+def _add_credential(provider: Provider, label: str, secret: str) -> None:
+    credential = Credential(provider=provider, label=label)
+    credential.seal(secret)
+    credential.save()
+
+
+def _add_litellm(aliases: list[ModelAlias]) -> None:
+    """The proxy, as the last target of the aliases; it knows its models by the names that clients ask for."""
+    provider = Provider.objects.create(
+        slug="litellm", kind="litellm_proxy", base_url=settings.LITELLM_BASE_URL
+    )
+    if settings.LITELLM_MASTER_KEY:
+        _add_credential(provider, "master", settings.LITELLM_MASTER_KEY)
+    deployment = Deployment.objects.create(provider=provider, upstream_model=AS_ASKED)
+    for alias in aliases:
+        add_target(alias, deployment)

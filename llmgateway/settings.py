@@ -322,6 +322,9 @@ OPENROUTER_API_KEY = env_text("OPENROUTER_API_KEY")
 OPENROUTER_API_BASE = env_text("OPENROUTER_API_BASE", "https://openrouter.ai/api/v1")
 OPENROUTER_DIRECT_TIMEOUT_S = env_int("OPENROUTER_DIRECT_TIMEOUT", default=600, at_least=1)
 OPENROUTER_DIRECT_RETRIES = env_int("OPENROUTER_DIRECT_RETRIES", default=3)
+# A LiteLLM proxy beside it, or alone.
+LITELLM_BASE_URL = env_text("LITELLM_BASE_URL")
+LITELLM_MASTER_KEY = env_text("LITELLM_MASTER_KEY")
 # First values of feature flags; a row in the database wins (routing/flags.py declares them).
 FLAGS_AT_FIRST = {
     "bypass_litellm": env_bool("BYPASS_LITELLM_ENABLED", default=True),

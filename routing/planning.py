@@ -145,7 +145,8 @@ def find_alias(snapshot: Snapshot, name: str) -> tuple[AliasPicture, dict[str, s
     for alias in snapshot.patterns:
         match = alias.pattern.fullmatch(name)
         if match:
-            groups = {str(number): text or "" for number, text in enumerate(match.groups(), 1)}
+            groups = {"0": name}
+            groups.update({str(n): text or "" for n, text in enumerate(match.groups(), 1)})
             groups.update({key: text or "" for key, text in match.groupdict().items()})
             return alias, groups
     if len(name) > NAME_CHARS_MAX:

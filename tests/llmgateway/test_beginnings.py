@@ -29,6 +29,20 @@ def openrouter(settings):
     return settings
 
 
+@pytest.fixture
+def litellm(settings):
+    """The environment names a LiteLLM proxy."""
+    settings.LITELLM_BASE_URL = "http://litellm.test:4000"
+    settings.LITELLM_MASTER_KEY = "sk-litellm-planted"
+    return settings
+
+
+def targets_of(name: str) -> list[str]:
+    """Providers and models that a name leads to, in order."""
+    targets = make_plan(snapshot.build(), Question(name, dice=random.Random(1))).targets
+    return [f"{target.provider.slug}: {target.upstream_model}" for target in targets]
+
+
 def target_of(name: str) -> str:
     """Provider and model that a name leads to."""
     [target] = make_plan(snapshot.build(), Question(name, dice=random.Random(1))).targets
@@ -188,3 +202,52 @@ def test_a_target_is_appended_once():
 
     assert [target.position for target in made] == [0, 1, 0]
     assert alias.routes.count() == 1
+
+
+@pytest.mark.usefixtures("openrouter", "litellm")
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("claude-sonnet-4-5-20250929", "anthropic/claude-sonnet-4.5"),
+        ("claude-opus-5", "anthropic/claude-opus-5"),
+        ("openrouter/meta/llama-4", "meta/llama-4"),
+    ],
+)
+def test_litellm_is_behind_openrouter_and_asked_for_the_same_name(name, model):
+    assert add_first_providers() is True
+
+    assert targets_of(name) == [f"openrouter: {model}", f"litellm: {name}"]
+    provider = Provider.objects.get(slug="litellm")
+    assert (provider.kind, provider.base_url) == ("litellm_proxy", "http://litellm.test:4000")
+    [credential] = snapshot.build().providers["litellm"].credentials
+    assert credential.secret.reveal() == "sk-litellm-planted"
+
+
+@pytest.mark.usefixtures("litellm")
+def test_litellm_alone_is_behind_every_name(settings):
+    settings.OPENROUTER_API_KEY = ""
+
+    assert add_first_providers() is True
+
+    assert targets_of("gpt-5") == ["litellm: gpt-5"]
+    assert targets_of("claude-opus-5") == ["litellm: claude-opus-5"]
+    for model in (Provider, Credential, Deployment, ModelAlias):
+        for row in model.objects.all():
+            row.full_clean()
+
+
+@pytest.mark.usefixtures("openrouter")
+def test_a_litellm_proxy_may_have_no_key(litellm):
+    litellm.LITELLM_MASTER_KEY = ""
+
+    add_first_providers()
+
+    assert targets_of("claude-opus-5")[1] == "litellm: claude-opus-5"
+
+
+@pytest.mark.usefixtures("openrouter", "litellm")
+def test_litellm_is_added_to_an_empty_database_only():
+    make_provider("mine")
+
+    assert add_first_providers() is False
+    assert Provider.objects.count() == 1
