@@ -50,6 +50,7 @@ class Passthrough:
         self._cutter = Cutter()
         self._frames = Frames()
         self._frames_passed = 0
+        self._is_plain_sailing = False
         self._answer_tokens = 0
 
     def read_answer(self, body: bytes) -> bytes:
@@ -67,6 +68,8 @@ class Passthrough:
         """The whole frames that one piece of the stream completes. Raises nothing."""
         if self.done or self.failure is not None:
             return b""
+        if self._cutter.is_empty and data.endswith(b"\n\n") and b"\r" not in data:
+            return self._pass(data)  # whole frames, as most pieces are
         try:
             whole = self._cutter.feed(data)
         except UpstreamInvalid as error:
@@ -94,10 +97,30 @@ class Passthrough:
         return passed + END_MARK[self._dialect.family]
 
     def _pass(self, whole: bytes) -> bytes:
-        watcher = self._watcher
-        if watcher.upstream_id and self.content_started and not watcher.is_marked(whole):
+        """Whole frames, of which those that may tell something are read: at first each, later few."""
+        if self._is_plain_sailing and self._watcher.is_plain(whole):
             self._frames_passed += whole.count(b"data:")
             return whole
+        passed: list[bytes] = []
+        while whole and not (self.done or self.failure):
+            if not self._is_plain_sailing:
+                end = _end_of_first_frame(whole)
+                passed.append(self._pass_slowly(whole[:end]))
+                whole = whole[end:]
+                continue
+            mark = self._watcher.first_mark(whole)
+            start = len(whole) if mark < 0 else _start_of_frame(whole, mark)
+            self._frames_passed += whole.count(b"data:", 0, start)
+            passed.append(whole[:start])
+            if mark >= 0:
+                end = start + _end_of_first_frame(whole[start:])
+                passed.append(self._pass_slowly(whole[start:end]))
+                whole = whole[end:]
+            else:
+                break
+        return passed[0] if len(passed) == 1 else b"".join(passed)
+
+    def _pass_slowly(self, whole: bytes) -> bytes:
         passed = []
         try:
             for frame in split_frames(whole):
@@ -122,6 +145,8 @@ class Passthrough:
                 keep = verdict != "drop"
         if not self.content_started:
             self.content_started = watcher.content.search(frame) is not None
+        # From here on only frames that may tell of an end, a usage or an error are read.
+        self._is_plain_sailing = self.content_started and bool(watcher.upstream_id)
         return keep
 
     @property
@@ -154,6 +179,18 @@ class Passthrough:
     def upstream_id(self) -> str:
         """The upstream's own id of the answer."""
         return self._watcher.upstream_id
+
+
+def _end_of_first_frame(whole: bytes) -> int:
+    """Where the first frame ends; the end of all where lines end with CR, which is rare, and read frame by frame."""
+    end = whole.find(b"\n\n")
+    return len(whole) if end < 0 or b"\r" in whole else end + 2
+
+
+def _start_of_frame(whole: bytes, place: int) -> int:
+    """Where the frame begins that holds a place."""
+    end_before = -1 if b"\r" in whole else whole.rfind(b"\n\n", 0, place)
+    return end_before + 2 if end_before >= 0 else 0
 
 
 def _make_watcher(dialect: Dialect, *, hide_usage: bool) -> OpenAIWatcher | AnthropicWatcher:

@@ -21,6 +21,13 @@ from conversion.usage import FinishReason, Usage
 Verdict: TypeAlias = Literal["pass", "drop", "end"]
 
 
+_CONSTANT_MARKS = (b'"error"', b"[DONE]", b"event:")
+_USUALLY_NULL = (
+    (b'"finish_reason"', b'"finish_reason":null', b'"finish_reason":"'),
+    (b'"usage"', b'"usage":null', b'"usage":{'),
+)
+
+
 class OpenAIWatcher:
     """Reads chat completions. ``hide_usage`` when only the gateway asked for the usage chunk."""
 
@@ -31,9 +38,6 @@ class OpenAIWatcher:
     content = re.compile(
         rb'"(?:content|text|reasoning|reasoning_content|refusal|arguments|name)"\s*:\s*"[^"]'
     )
-
-    _constant = (b"[DONE]", b'"error"', b"event:")
-    _usually_null = ((b'"finish_reason"', b'"finish_reason":null'), (b'"usage"', b'"usage":null'))
 
     def __init__(self, *, hide_usage: bool) -> None:
         self._facts = Facts(Expected(message_id="", model=""), Report())
@@ -74,14 +78,39 @@ class OpenAIWatcher:
         """Whether the usage is that of the whole answer."""
         return self._facts.reported is not None
 
-    def is_marked(self, frames: bytes) -> bool:
-        """Whether there may be something to learn in these frames."""
-        # A search for constant bytes is many times faster than the pattern, and most chunks end with it.
-        if not any(mark in frames for mark in self._constant) and all(
-            frames.count(key) == frames.count(null) for key, null in self._usually_null
-        ):
-            return False
-        return self._marks.search(frames) is not None
+    def is_marked(self, frame: bytes) -> bool:
+        """Whether there may be something to learn in this frame."""
+        return not self.is_plain(frame) and self._marks.search(frame) is not None
+
+    def is_plain(self, frames: bytes) -> bool:
+        """Whether there is surely nothing to learn in these frames. Written out: it is asked of every piece."""
+        return (
+            b'"error"' not in frames
+            and b"[DONE]" not in frames
+            and b"event:" not in frames
+            and frames.count(b'"finish_reason"') == frames.count(b'"finish_reason":null')
+            and (
+                b'"usage"' not in frames
+                or frames.count(b'"usage"') == frames.count(b'"usage":null')
+            )
+        )
+
+    def first_mark(self, frames: bytes) -> int:
+        """A place at or before the first thing that may be worth learning in these frames; -1 where there is none.
+
+        Searches for constant bytes are many times faster than the pattern, and most frames have nothing but nulls
+        under these keys.
+        """
+        places = [frames.find(mark) for mark in _CONSTANT_MARKS]
+        for key, null, told in _USUALLY_NULL:
+            keys = frames.count(key)
+            if keys and keys != frames.count(null):
+                place = frames.find(told)
+                is_all = keys == frames.count(null) + frames.count(told)
+                # Written in another way, with spaces: from the first key on everything is looked at.
+                places.append(place if is_all else frames.find(key))
+        found = [place for place in places if place >= 0]
+        return min(found) if found else -1
 
     def read_frame(self, event: bytes, data: bytes) -> Verdict:
         """Learn from one frame."""
@@ -142,9 +171,6 @@ class EmbeddingsWatcher(OpenAIWatcher):
 class AnthropicWatcher:
     """Reads Messages answers."""
 
-    _marks = re.compile(
-        rb'"type"\s*:\s*"(?:message_start|message_delta|message_stop|error)"|"error"\s*:'
-    )
     content = re.compile(rb'"type"\s*:\s*"content_block_start"')
 
     def __init__(self) -> None:
@@ -165,9 +191,18 @@ class AnthropicWatcher:
         """Whether a stop reason came."""
         return self.finish_reason is not None
 
-    def is_marked(self, frames: bytes) -> bool:
-        """Whether there may be something to learn in these frames."""
-        return self._marks.search(frames) is not None
+    def is_marked(self, frame: bytes) -> bool:
+        """Whether there may be something to learn in this frame: a message's own event, or an error."""
+        return self.first_mark(frame) >= 0
+
+    def is_plain(self, frames: bytes) -> bool:
+        """Whether there is surely nothing to learn in these frames."""
+        return b'"message_' not in frames and b'"error"' not in frames
+
+    def first_mark(self, frames: bytes) -> int:
+        """The place of the first message's own event, or error, in these frames; -1 where there is none."""
+        message, error = frames.find(b'"message_'), frames.find(b'"error"')
+        return max(message, error) if min(message, error) < 0 else min(message, error)
 
     def read_frame(self, event: bytes, data: bytes) -> Verdict:
         """Learn from one frame."""

@@ -10,6 +10,7 @@ from conversion.call import read_call
 from conversion.dialects import Converter, Dialect
 from conversion.errors import (
     GatewayError,
+    RequestInvalid,
     UpstreamBroken,
     UpstreamError,
     UpstreamInvalid,
@@ -86,6 +87,25 @@ def test_model_name_with_escapes_is_replaced_whole():
 def test_model_name_is_written_anew_where_its_place_is_in_doubt(raw):
     body = json.loads(chat(raw).request)
     assert body == {**json.loads(raw), "model": "acme/large"}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{ "metadata":{"model":"alias"}, "model" : "alias","messages":[]}',
+        b'{"messages":[{"role":"user","content":"\\"model\\""}], "tools":["model"] ,"model": "alias"}',
+        b'{"model":"alias","model":"alias","messages":[]}',
+    ],
+)
+def test_the_model_of_the_request_itself_is_renamed_and_every_other_byte_stays(raw):
+    at = raw.rindex(b'"alias"')
+    assert chat(raw).request == raw[:at] + b'"acme/large"' + raw[at + 7 :]
+
+
+def test_a_body_too_deep_to_be_written_again_is_refused():
+    deep = b"[" * 1015 + b"]" * 1015
+    with pytest.raises(RequestInvalid, match="nested too deeply"):
+        chat(b'{"model":"alias","messages":[],"x":%b}' % deep)
 
 
 def test_overrides_are_merged_last():
