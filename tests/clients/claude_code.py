@@ -1,10 +1,12 @@
 """Claude Code itself, as npm installs it, run without a terminal and without a way past loopback."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
 import subprocess
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,17 @@ class ClaudeCode:
 
     async def ask(self, prompt: str, *words: str, model: str, **environment: str) -> Run:
         """Let it work on a prompt until it is done."""
+        async with self.at_work(prompt, *words, model=model, **environment) as process:
+            out, err = await asyncio.wait_for(process.communicate(), RUN_S)
+            assert out.startswith(b"{"), (out, err)
+            assert process.returncode is not None
+            return Run(process.returncode, json.loads(out))
+
+    @contextlib.asynccontextmanager
+    async def at_work(
+        self, prompt: str, *words: str, model: str, **environment: str
+    ) -> AsyncIterator[asyncio.subprocess.Process]:
+        """The process that works on a prompt; it does not outlive the block."""
         process = await asyncio.create_subprocess_exec(
             str(PROGRAM),
             *("-p", prompt, "--output-format", "json", "--max-turns", TURNS_MAX),
@@ -55,14 +68,11 @@ class ClaudeCode:
             stderr=asyncio.subprocess.PIPE,
         )
         try:
-            out, err = await asyncio.wait_for(process.communicate(), RUN_S)
+            yield process
         finally:
             if process.returncode is None:
                 process.kill()
-                await process.wait()
-        assert out.startswith(b"{"), (out, err)
-        assert process.returncode is not None
-        return Run(process.returncode, json.loads(out))
+            await process.communicate()
 
     def _environment(self) -> dict[str, str]:
         return {

@@ -1,7 +1,10 @@
 """Claude Code drives the gateway: whole agent loops, sub agents, trouble, and the list of models."""
 
+import asyncio
 import base64
 import json
+import signal
+import time
 
 import pytest
 
@@ -9,7 +12,7 @@ from tests.clients import claude_code
 from tests.clients.answers import SIGNATURE, Called, Said, answer_to
 from tests.clients.house import in_the_house
 from tests.clients.pairs import CHAT, COMPATIBLE, DEMO, MESSAGES, NATIVE, OLLAMA, SHORT_PNG
-from tests.fakes.upstream import json_answer, stream_answer
+from tests.fakes.upstream import json_answer, stream_answer, text_stream
 
 pytestmark = [
     in_the_house,
@@ -199,6 +202,22 @@ async def test_it_goes_on_after_a_stream_that_broke(house, claude_at_work):
     run = await claude_at_work.ask("Hi", model=CHAT.model)
 
     assert run.result["result"] == "At last."
+
+
+async def test_the_upstream_is_left_when_it_is_interrupted(house, claude_at_work):
+    opening = stream_answer(text_stream("Some", " words")[:2], done=False, ending="stall")
+    house.upstream.answers(opening)
+    async with claude_at_work.at_work("Hi", model=CHAT.model) as process:
+        until_s = time.monotonic() + 20
+        while not house.upstream.requests:
+            assert time.monotonic() < until_s
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.2)  # time for the first words to arrive
+        process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(process.wait(), 20)
+
+    assert (await house.record()).status == "client_closed"
+    assert len(house.upstream.requests) == 1
 
 
 async def test_a_prompt_that_is_too_long_is_understood(house, claude_at_work):
