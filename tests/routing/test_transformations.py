@@ -1,6 +1,7 @@
 """Transformations of rows: what is refused, what is compiled, and what an edit does."""
 
 import copy
+from pathlib import Path
 
 import orjson
 import pytest
@@ -371,3 +372,21 @@ def test_a_request_is_edited_by_the_pictures_of_its_target():
         "temperature": 0,
     }
     assert responses == ()
+
+
+def test_every_example_of_the_manual_can_be_used():
+    manual = Path(__file__).parents[2] / "docs" / "operators" / "transformations.md"
+    rows = [line.strip("|").split("|") for line in manual.read_text().splitlines()]
+    rows = [[cell.strip().strip("`") for cell in row] for row in rows]
+    paths = [row for row in rows if len(row) == 4 and row[2].startswith("$")]
+    expressions = [row for row in rows if len(row) == 3 and row[1].startswith(("\\", "["))]
+    for row in paths + expressions:
+        is_path = len(row) == 4
+        fields = {
+            "kind": f"json_{row[1]}" if is_path else "regex",
+            "pattern": row[2] if is_path else row[1],
+            "replacement": "" if is_path else row[2],
+            "value": orjson.loads(row[3]) if is_path and row[3] else None,
+        }
+        assert problem_with(flags="", direction="request", **fields) is None
+    assert (len(paths), len(expressions)) == (6, 4)
