@@ -6,15 +6,18 @@ Nothing is booked, because nothing is spent, and no budget stands against it.
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
+import msgspec
 import orjson
 
 from accounting import keys
 from conversion.call import Call, read_count_call
 from conversion.counting import count_prompt
 from conversion.dialects import Dialect
-from conversion.errors import GatewayError
+from conversion.editing.calls import edit_call
+from conversion.errors import GatewayError, TransformationFailed
 from conversion.passthrough import write_request
 from llmgateway import pipeline, tokenizer
 from llmgateway.attempt import headers_along, query_along
@@ -49,13 +52,29 @@ async def count(ask: ClientRequest, runtime: Runtime) -> Count:
     key = keys.authenticate(ask.secrets, now=ask.accepted_at)
     call = read_count_call(ask.body)
     target = pipeline.plan_for(ask, key, call, runtime).targets[0]
-    told = await ask_upstream(ask, call, target, runtime) if can_count(target) else None
+    told = None
+    with suppress(TransformationFailed):  # the request itself will tell of it
+        call = as_sent(call, target)
+        told = await ask_upstream(ask, call, target, runtime) if can_count(target) else None
     if told is None:
         tokens = await estimate(call, target)
         body, source = orjson.dumps({"input_tokens": tokens}), "estimated"
     else:
         body, source = told, "exact"
     return Count(body, source, target.provider.slug, target.upstream_model)
+
+
+def as_sent(call: Call, target: Target) -> Call:
+    """The call after the target's transformations, without members that only these have added: no prompt is in them.
+
+    Raises:
+        TransformationFailed: one left what is no request.
+    """
+    edited = edit_call(call, target.request_edits)
+    kept = {name: value for name, value in edited.body.items() if name in call.body}
+    if len(kept) == len(edited.body):
+        return edited
+    return read_count_call(msgspec.json.encode(kept))
 
 
 def can_count(target: Target) -> bool:
