@@ -87,7 +87,7 @@ class LeanHandler(ASGIHandler):
                 response = await self._respond(request)
             else:
                 response = request
-            await _send_answer(response, wire)
+            await send_answer(response, wire)
         except ClientGone:
             pass
         except asyncio.CancelledError:
@@ -222,7 +222,8 @@ class Watch:
             self._view.cancel()
 
 
-async def _send_answer(response: HttpResponseBase, wire: Wire) -> None:
+async def send_answer(response: HttpResponseBase, wire: Wire) -> None:
+    """Send a whole answer, or a stream to its end."""
     headers = [(b"content-type", response["content-type"].encode("latin-1"))]
     for name, value in getattr(response, "gateway_headers", _NO_HEADERS).items():
         headers.append((name.encode("latin-1"), value.encode("latin-1")))

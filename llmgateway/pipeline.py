@@ -54,6 +54,13 @@ async def serve(ask: ClientRequest, wire: Wire, runtime: Runtime) -> HttpRespons
     client's dialect. However it ends, every attempt gets its usage record.
     """
     key = keys.authenticate(ask.secrets, now=ask.accepted_at)  # who asks
+    return await serve_key(key, ask, wire, runtime)
+
+
+async def serve_key(
+    key: KeyPicture, ask: ClientRequest, wire: Wire, runtime: Runtime
+) -> HttpResponseBase:
+    """The rest of the story, for a key that is let in; errors as above."""
     call = read_call(ask.dialect, ask.body)  # what they ask
     plan = plan_for(ask, key, call, runtime)  # where it may go
     if call.stream:

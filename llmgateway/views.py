@@ -19,6 +19,7 @@ from llmgateway.current import runtime
 from llmgateway.errors import MethodNotAllowed, PathUnknown, row_for
 from llmgateway.exchange import ClientRequest
 from llmgateway.lean_handler import HotRequest, dialect_of
+from llmgateway.wire import Wire
 
 log = logging.getLogger("llmgateway.requests")
 
@@ -36,7 +37,7 @@ def answering(dialect: Dialect) -> View:
                 raise MethodNotAllowed(f"{request.path_info} takes POST, not {request.method}.")
             return await pipeline.serve(ask, hot.wire, await runtime())
         except GatewayError as error:
-            return failed(error, ask, hot)
+            return failed(error, ask, hot.wire)
 
     return view
 
@@ -56,11 +57,11 @@ def read_request(request: HotRequest, dialect: Dialect) -> ClientRequest:
     )
 
 
-def failed(error: GatewayError, ask: ClientRequest, request: HotRequest) -> HttpResponseBase:
+def failed(error: GatewayError, ask: ClientRequest, wire: Wire) -> HttpResponseBase:
     """The error as an answer; as the only event of a stream that pings had to begin already."""
     log.info("request failed", extra={"request_id": ask.id, "error": type(error).__name__})
-    request.wire.stop_pings()
-    if not request.wire.is_started:
+    wire.stop_pings()
+    if not wire.is_started:
         return error_answer(error, ask.dialect, request_id=ask.id)
     row = row_for(error, ask.dialect)
     event = write_error_event(ask.dialect, row.type, error.message, ask.id, code=row.code)
@@ -76,7 +77,7 @@ async def count_tokens(request: HttpRequest) -> HttpResponseBase:
             raise MethodNotAllowed(f"{request.path_info} takes POST, not {request.method}.")
         counted = await token_counts.count(ask, await runtime())
     except GatewayError as error:
-        return failed(error, ask, hot)
+        return failed(error, ask, hot.wire)
     headers = {
         **id_headers(ask.id),
         token_counts.COUNT_HEADER: counted.source,
@@ -101,7 +102,7 @@ async def models(request: HttpRequest, model_id: str = "") -> HttpResponseBase:
             ask, model_id, query=dict(parse_qsl(ask.query, keep_blank_values=True))
         )
     except GatewayError as error:
-        return failed(error, ask, hot)
+        return failed(error, ask, hot.wire)
     return WholeAnswer(body, id_headers(ask.id))
 
 

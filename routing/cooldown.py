@@ -107,10 +107,10 @@ class Cooldowns:
         return max(0.0, cooling.until_s - now_s) if cooling else 0.0
 
     def state(self, now_s: float) -> dict[int, tuple[float, int, str]]:
-        """For pages: deployment -> (seconds left, failures in a row, the last failure's name)."""
+        """For pages, from any thread: deployment -> (seconds left, failures in a row, the last failure's name)."""
         return {
             pk: (max(0.0, cooling.until_s - now_s), cooling.failures, cooling.reason)
-            for pk, cooling in self._deployments.items()
+            for pk, cooling in tuple(self._deployments.items())
             if cooling.until_s
         }
 
@@ -134,9 +134,9 @@ class Cooldowns:
         return True
 
     def resting(self, now_s: float) -> dict[int, tuple[float, str]]:
-        """For pages: credential -> (seconds left, why)."""
+        """For pages, from any thread: credential -> (seconds left, why)."""
         return {
             pk: (until_s - now_s, reason)
-            for pk, (until_s, reason) in self._credentials.items()
+            for pk, (until_s, reason) in tuple(self._credentials.items())
             if until_s > now_s
         }

@@ -165,7 +165,7 @@ def test_every_step_is_told_in_order(told):
     assert explained.steps == (
         "Nobody in particular asks: conditions on teams, projects and API keys do not hold.",
         "'sonnet' is matched by the alias 'sonnet'.",
-        "Route 1 is taken, by in order.",
+        "Route 1 is taken; its strategy: in order.",
         "Order: direct: anthropic/claude-sonnet-4.5, second: anthropic/claude-sonnet-4.5.",
     )
     assert [target.provider for target in explained.targets] == ["direct", "second"]
