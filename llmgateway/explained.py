@@ -8,6 +8,14 @@ import orjson
 from conversion.report import Note
 
 
+def pretty(body: str) -> str:
+    """JSON spread over lines; anything else as it is."""
+    try:
+        return orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2).decode()
+    except orjson.JSONDecodeError:
+        return body
+
+
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
     """What would leave for a provider: its body byte for byte, but for what is masked. ``url`` is empty in the process."""
@@ -20,10 +28,7 @@ class UpstreamRequest:
     @property
     def pretty_body(self) -> str:
         """The body spread over lines."""
-        try:
-            return orjson.dumps(orjson.loads(self.body), option=orjson.OPT_INDENT_2).decode()
-        except orjson.JSONDecodeError:
-            return self.body
+        return pretty(self.body)
 
     @property
     def text(self) -> str:
@@ -101,13 +106,14 @@ class Explanation:
     """What would happen to one request, from the name it asks for to what leaves for each target.
 
     ``route`` counts from 1 among the alias's routes that are switched on; 0 where there is none. ``refusal`` is set
-    where no target is found at all.
+    where no target is found at all. ``key_number`` is 0 where no API key asks.
     """
 
     request_id: str
     dialect: str
     model: str
     caller: str
+    key_number: int
     snapshot_number: int
     alias: str
     route: int

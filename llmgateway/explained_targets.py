@@ -73,7 +73,7 @@ def _explain_target(
         credential=credential_words(target, credential, resting),
         estimate=estimate(_edited(asked.call, target), target, now),
         policy=policy_of(provider),
-        header_rules=tuple(map(rule_words, target.header_rules)),
+        header_rules=tuple(map(rule_words, target.header_rules if provider.kind.calls_out else ())),
         edits=edits_of(target, asked.call),
         request=request,
         notes=tuple(attempt.converter.report.notes) if attempt else (),

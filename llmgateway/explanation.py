@@ -67,6 +67,7 @@ def explain(
         dialect=ask.dialect.value,
         model=found.model,
         caller=_caller(key),
+        key_number=key.pk,
         snapshot_number=plan.snapshot_number if plan else (held.number if held else 0),
         alias=plan.alias if plan else "",
         route=number,

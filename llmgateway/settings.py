@@ -200,6 +200,12 @@ UNFOLD = {
                         "icon": "toggle_on",
                         "link": "/admin/routing/featureflag/",
                     },
+                    {
+                        "title": "Explain route",
+                        "icon": "account_tree",
+                        "link": "/admin/explain/",
+                        "permission": "llmgateway.explain_page.may_explain",
+                    },
                 ],
             },
             {

@@ -5,9 +5,11 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from accounting.api import UsageView
+from llmgateway.explain_page import explain_page
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/"), name="home"),
+    path("admin/explain/", explain_page, name="explain"),
     path("admin/", admin.site.urls),
     path("usage/", include("accounting.urls")),
     path("api/usage/", UsageView.as_view(), name="api-usage"),

@@ -1,11 +1,14 @@
 """Usage records, to look at only."""
 
+from urllib.parse import urlencode
+
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from unfold.contrib.filters.admin import RangeDateTimeFilter
-from unfold.decorators import display
+from unfold.decorators import action, display
 
 from accounting.admin.page import AccountingAdmin
 from accounting.models import RequestLog, UsageRecord
@@ -45,6 +48,7 @@ class UsageRecordAdmin(AccountingAdmin):
     ordering = ("-id",)
     list_per_page = 50
     actions = None
+    actions_detail = ("explain_route",)
     fieldsets = (
         (
             "What happened",
@@ -110,6 +114,14 @@ class UsageRecordAdmin(AccountingAdmin):
         """Records stay."""
         del request, obj
         return False
+
+    @action(
+        description="Explain route", permissions=["view"], icon="account_tree"
+    )
+    def explain_route(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """To the page that shows what the record's request would do now."""
+        del request
+        return redirect(f"{reverse('explain')}?{urlencode({'record': object_id})}")
 
     @display(
         description="Status",

@@ -1,11 +1,15 @@
 """Model aliases with their routes and targets on one page."""
 
+from urllib.parse import urlencode
+
 from django import forms
 from django.contrib import admin
 from django.db.models import Prefetch, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from unfold.admin import StackedInline
-from unfold.decorators import display
+from unfold.decorators import action, display
 
 from routing.admin.page import RoutingAdmin, switch_off, switch_on
 from routing.models import ModelAlias, Route, RouteTarget
@@ -68,6 +72,7 @@ class ModelAliasAdmin(RoutingAdmin):
     search_fields = ("name", "description")
     inlines = (RouteInline,)
     actions = (switch_on, switch_off)
+    actions_detail = ("explain_route",)
     fieldsets = ((None, {"fields": ("name", "match", ("enabled", "visible"), "description")}),)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelAlias]:
@@ -79,6 +84,17 @@ class ModelAliasAdmin(RoutingAdmin):
             Prefetch("targets", targets)
         )
         return super().get_queryset(request).prefetch_related(Prefetch("routes", routes))  # type: ignore[no-any-return]
+
+    @action(
+        description="Explain route", permissions=["view"], icon="account_tree"
+    )
+    def explain_route(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """To the page that shows what a request for this name would do; a pattern gets a name that fits it."""
+        del request
+        row = get_object_or_404(ModelAlias, pk=object_id)
+        is_wildcard = row.match == ModelAlias.Match.WILDCARD
+        model = row.name.replace("*", "example") if is_wildcard else row.name
+        return redirect(f"{reverse('explain')}?{urlencode({'model': model})}")
 
     @display(description="State", label={"on": "success", "off": "danger", "no target": "warning"})
     def state(self, row: ModelAlias) -> str:
