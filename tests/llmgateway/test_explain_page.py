@@ -292,6 +292,7 @@ async def test_a_failure_is_shown_as_the_client_would_get_it_and_without_secrets
     text = await post(gateway, send="1", confirm="on")
 
     assert "status 502" in text
+    assert "What reached a provider is booked" in text
     assert SECRET not in text
 
 
