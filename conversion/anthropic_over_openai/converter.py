@@ -7,15 +7,14 @@ from conversion.anthropic_over_openai.request import write_request
 from conversion.anthropic_over_openai.response import write_message
 from conversion.anthropic_over_openai.stream import MessageStream
 from conversion.call import Call
-from conversion.errors import GatewayError
 from conversion.report import Report
+from conversion.telling import Telling
 from conversion.traits import ChatTraits
-from conversion.usage import FinishReason, Usage
 
 _ONE_HOUR = re.compile(rb'"ttl"\s*:\s*"1h"')
 
 
-class AnthropicOverOpenAI:
+class AnthropicOverOpenAI(Telling[Facts]):
     """Implements :class:`conversion.dialects.Converter`."""
 
     def __init__(self, call: Call, traits: ChatTraits, *, message_id: str) -> None:
@@ -37,11 +36,11 @@ class AnthropicOverOpenAI:
             omit_thinking_text=written.omit_thinking_text,
             one_hour_asked=lambda: _ONE_HOUR.search(call.raw) is not None,
         )
-        self._facts = Facts(expected, self.report)
-        self._stream = MessageStream(self._facts)
+        facts = self._facts = Facts(expected, self.report)
+        stream = self._stream = MessageStream(facts)
         # Not wrapped: this is called for every piece of every stream.
-        self.feed = self._stream.feed
-        self.finish = self._stream.finish
+        self.feed = stream.feed
+        self.finish = stream.finish
 
     def read_answer(self, body: bytes) -> bytes:
         """The whole answer as a message.
@@ -51,48 +50,3 @@ class AnthropicOverOpenAI:
             UpstreamError: the body is an error in the clothes of a success.
         """
         return write_message(body, self._facts)
-
-    @property
-    def usage(self) -> Usage:
-        """Tokens as reported so far, else as estimated from what has come so far."""
-        return self._facts.usage
-
-    @property
-    def finish_reason(self) -> FinishReason | None:
-        """Why the answer ended; None while it has not."""
-        return self._facts.finish_reason
-
-    @property
-    def answered_model(self) -> str:
-        """The model that the upstream says it used."""
-        return self._facts.answered_model
-
-    @property
-    def answered_by(self) -> str:
-        """OpenRouter's ``provider``."""
-        return self._facts.answered_by
-
-    @property
-    def upstream_id(self) -> str:
-        """The upstream's own id of the answer."""
-        return self._facts.upstream_id
-
-    @property
-    def started(self) -> bool:
-        """Whether bytes were returned by ``feed`` or ``finish``."""
-        return self._stream.started
-
-    @property
-    def content_started(self) -> bool:
-        """Whether those bytes held a content block."""
-        return self._stream.content_started
-
-    @property
-    def done(self) -> bool:
-        """Whether the upstream said that it was finished."""
-        return self._stream.done
-
-    @property
-    def failure(self) -> GatewayError | None:
-        """What the stream failed with."""
-        return self._stream.failure

@@ -16,6 +16,7 @@ from conversion.anthropic_over_openai.turns import write_messages
 from conversion.call import Call
 from conversion.errors import RequestInexpressible, RequestInvalid
 from conversion.report import Report
+from conversion.tool_names import ToolNames
 from conversion.traits import ChatTraits
 
 CHARS_PER_TOKEN = 4
@@ -58,7 +59,7 @@ def write_request(call: Call, traits: ChatTraits) -> WrittenRequest:
     for name, why in REFUSED.items():
         if body.get(name):
             raise RequestInexpressible(why, path=name)
-    reading = Reading(traits, report)
+    reading = Reading(report, ToolNames(traits.tool_name_chars_max), traits)
     tools = write_tools(body, reading)
     request: dict[str, Any] = {"model": traits.model, "messages": write_messages(body, reading)}
     _write_limits(request, call, reading)
@@ -79,7 +80,7 @@ def write_request(call: Call, traits: ChatTraits) -> WrittenRequest:
     return WrittenRequest(
         body=write_json(request, ""),
         report=report,
-        tool_names=reading.tool_names,
+        tool_names=reading.names.client_names,
         prompt_tokens_estimate=max(1, (len(call.raw) - reading.binary_chars) // CHARS_PER_TOKEN),
         stop_sequences=tuple(
             text for text in body.get("stop_sequences") or () if isinstance(text, str)

@@ -3,19 +3,18 @@
 import re
 
 from conversion.call import Call
-from conversion.errors import GatewayError
 from conversion.openai_over_anthropic.facts import Expected, Facts
 from conversion.openai_over_anthropic.request import write_request
 from conversion.openai_over_anthropic.response import write_completion
 from conversion.openai_over_anthropic.stream import ChunkStream
 from conversion.report import Report
+from conversion.telling import Telling
 from conversion.traits import MessagesTraits
-from conversion.usage import FinishReason, Usage
 
 _ONE_HOUR = re.compile(rb'"ttl"\s*:\s*"1h"')
 
 
-class OpenAIOverAnthropic:
+class OpenAIOverAnthropic(Telling[Facts]):
     """Implements :class:`conversion.dialects.Converter`."""
 
     def __init__(
@@ -40,11 +39,11 @@ class OpenAIOverAnthropic:
             function_call=written.function_call,
             one_hour_asked=lambda: _ONE_HOUR.search(call.raw) is not None,
         )
-        self._facts = Facts(expected, self.report)
-        self._stream = ChunkStream(self._facts)
+        facts = self._facts = Facts(expected, self.report)
+        stream = self._stream = ChunkStream(facts)
         # Not wrapped: this is called for every piece of every stream.
-        self.feed = self._stream.feed
-        self.finish = self._stream.finish
+        self.feed = stream.feed
+        self.finish = stream.finish
 
     def read_answer(self, body: bytes) -> bytes:
         """The whole answer as a chat completion.
@@ -54,48 +53,3 @@ class OpenAIOverAnthropic:
             UpstreamError: the body is an error in the clothes of a success.
         """
         return write_completion(body, self._facts)
-
-    @property
-    def usage(self) -> Usage:
-        """Tokens as reported so far, else as estimated from what has come so far."""
-        return self._facts.usage
-
-    @property
-    def finish_reason(self) -> FinishReason | None:
-        """Why the answer ended; None while it has not."""
-        return self._facts.finish_reason
-
-    @property
-    def answered_model(self) -> str:
-        """The model that the upstream says it used."""
-        return self._facts.answered_model
-
-    @property
-    def answered_by(self) -> str:
-        """OpenRouter's ``provider``."""
-        return self._facts.answered_by
-
-    @property
-    def upstream_id(self) -> str:
-        """The upstream's own id of the answer."""
-        return self._facts.upstream_id
-
-    @property
-    def started(self) -> bool:
-        """Whether bytes were returned by ``feed`` or ``finish``."""
-        return self._stream.started
-
-    @property
-    def content_started(self) -> bool:
-        """Whether those bytes held content."""
-        return self._stream.content_started
-
-    @property
-    def done(self) -> bool:
-        """Whether the upstream said that it was finished."""
-        return self._stream.done
-
-    @property
-    def failure(self) -> GatewayError | None:
-        """What the stream failed with."""
-        return self._stream.failure

@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conversion.anthropic_over_openai.reading import as_object
-from conversion.report import Report
+from conversion.noting import Noting
 from conversion.tool_ids import to_client
-from conversion.tool_names import ToolNames
 from conversion.traits import MessagesTraits
 
 TOOL_NAME_CHARS_MAX = 64
@@ -16,7 +15,7 @@ Block = dict[str, Any]
 
 
 @dataclass(slots=True)
-class Reading:
+class Reading(Noting):
     """One request on its way. ``binary_chars`` counts base64, which is no text to estimate tokens from.
 
     ``is_open_loop`` is found out with the turns: the last of them brings results of calls that were made without a thought
@@ -24,33 +23,9 @@ class Reading:
     """
 
     traits: MessagesTraits
-    report: Report
-    names: ToolNames = field(default_factory=lambda: ToolNames(TOOL_NAME_CHARS_MAX))
     binary_chars: int = 0
     is_open_loop: bool = False
     _tool_ids: dict[str, int] = field(default_factory=dict)
-    _noted: set[str] = field(default_factory=set)
-
-    def dropped_once(self, path: str, why: str) -> None:
-        """Note something that may be there a hundred times, once."""
-        if path not in self._noted:
-            self._noted.add(path)
-            self.report.dropped(path, why)
-
-    def mapped_once(self, path: str, why: str) -> None:
-        """As ``dropped_once``, for what crossed in another form."""
-        if path not in self._noted:
-            self._noted.add(path)
-            self.report.mapped(path, why)
-
-    def tool_name(self, name: str) -> str:
-        """The name the upstream is told: the client's, or a legal one made from it that can be traced back."""
-        legal = self.names.to_upstream(name)
-        if legal != name:
-            self.mapped_once(
-                "tools[].name", "made shorter or legal for this target, and restored in the answer"
-            )
-        return legal
 
     def tool_id(self, client_id: str) -> str:
         """A legal id for one call, unique in the request.

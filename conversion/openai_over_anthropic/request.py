@@ -15,7 +15,7 @@ from conversion.call import Call
 from conversion.errors import RequestInexpressible, RequestInvalid
 from conversion.openai_over_anthropic.formats import write_format
 from conversion.openai_over_anthropic.limits import write_max_tokens, write_sampling, write_stop
-from conversion.openai_over_anthropic.reading import Reading
+from conversion.openai_over_anthropic.reading import TOOL_NAME_CHARS_MAX, Reading
 from conversion.openai_over_anthropic.thinking import write_thinking
 from conversion.openai_over_anthropic.tools import (
     answers_with_function_call,
@@ -24,6 +24,7 @@ from conversion.openai_over_anthropic.tools import (
 )
 from conversion.openai_over_anthropic.turns import write_turns
 from conversion.report import Report
+from conversion.tool_names import ToolNames
 from conversion.traits import MessagesTraits
 
 HANDLED = frozenset(
@@ -75,7 +76,7 @@ def write_request(call: Call, traits: MessagesTraits) -> WrittenRequest:
     """
     body, report = call.body, Report()
     _refuse(body)
-    reading = Reading(traits, report)
+    reading = Reading(report, ToolNames(TOOL_NAME_CHARS_MAX), traits)
     tools = write_tools(body, reading)
     system, turns = write_turns(as_list(body.get("messages"), "messages"), reading)
     request: dict[str, Any] = {

@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from conversion.call import read_call
+from conversion.call import read_call, read_count_call
 from conversion.dialects import Dialect
 from conversion.errors import RequestInvalid
 
@@ -97,3 +97,29 @@ def test_what_routing_cannot_do_without_is_asked_for(body, path):
         read_call(ANTHROPIC, body)
 
     assert caught.value.path == path
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body", "path"),
+    [
+        (Dialect.OPENAI_COMPLETIONS, {"model": "m"}, "prompt"),
+        (Dialect.OPENAI_EMBEDDINGS, {"model": "m"}, "input"),
+        (Dialect.OPENAI_CHAT, {"model": "m"}, "messages"),
+    ],
+)
+def test_what_is_asked_about_must_be_there(dialect, body, path):
+    with pytest.raises(RequestInvalid) as refused:
+        read_call(dialect, orjson.dumps(body))
+    assert refused.value.path == path
+
+
+def test_embeddings_are_never_streamed():
+    raw = orjson.dumps({"model": "m", "input": ["one"], "stream": True})
+    assert not read_call(Dialect.OPENAI_EMBEDDINGS, raw).stream
+
+
+def test_a_count_needs_no_limit_of_the_answer():
+    raw = orjson.dumps({"model": "m", "messages": []})
+    assert read_count_call(raw).max_output_tokens is None
+    with pytest.raises(RequestInvalid):
+        read_call(Dialect.ANTHROPIC_MESSAGES, raw)

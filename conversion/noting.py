@@ -1,0 +1,36 @@
+"""What the readers of a request share in every pair: the notes, each once, and legal names for tools."""
+
+from dataclasses import dataclass, field
+
+from conversion.report import Report
+from conversion.tool_names import ToolNames
+
+
+@dataclass(slots=True)
+class Noting:
+    """One request on its way. ``names`` are the tools' at the target."""
+
+    report: Report
+    names: ToolNames
+    _noted: set[str] = field(default_factory=set, kw_only=True)
+
+    def dropped_once(self, path: str, why: str) -> None:
+        """Note something that may be there a hundred times, once."""
+        if path not in self._noted:
+            self._noted.add(path)
+            self.report.dropped(path, why)
+
+    def mapped_once(self, path: str, why: str) -> None:
+        """As ``dropped_once``, for what crossed in another form."""
+        if path not in self._noted:
+            self._noted.add(path)
+            self.report.mapped(path, why)
+
+    def tool_name(self, name: str) -> str:
+        """The name the upstream is told: the client's, or a legal one made from it that can be traced back."""
+        legal = self.names.to_upstream(name)
+        if legal != name:
+            self.mapped_once(
+                "tools[].name", "made shorter or legal for this target, and restored in the answer"
+            )
+        return legal

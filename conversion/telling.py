@@ -1,0 +1,88 @@
+"""What a converter with a stream of its own tells of its attempt: it knows where each figure is kept."""
+
+from typing import Generic, Protocol, TypeVar
+
+from conversion.errors import GatewayError
+from conversion.usage import FinishReason, Usage
+
+
+class Facts(Protocol):
+    """What was learned of an answer so far."""
+
+    finish_reason: FinishReason | None
+    answered_model: str
+    answered_by: str
+    upstream_id: str
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens as reported so far, else as estimated from what has come so far."""
+        ...
+
+
+class Stream(Protocol):
+    """How far a stream has come."""
+
+    started: bool
+    done: bool
+    failure: GatewayError | None
+
+    @property
+    def content_started(self) -> bool:
+        """Whether content was written."""
+        ...
+
+
+FactsT = TypeVar("FactsT", bound=Facts)
+
+
+class Telling(Generic[FactsT]):
+    """The part of :class:`conversion.dialects.Converter` that tells, out of ``_facts`` and ``_stream``."""
+
+    _facts: FactsT
+    _stream: Stream
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens as reported so far, else as estimated from what has come so far."""
+        return self._facts.usage
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the answer ended; None while it has not."""
+        return self._facts.finish_reason
+
+    @property
+    def answered_model(self) -> str:
+        """The model that the upstream says it used."""
+        return self._facts.answered_model
+
+    @property
+    def answered_by(self) -> str:
+        """OpenRouter's ``provider``."""
+        return self._facts.answered_by
+
+    @property
+    def upstream_id(self) -> str:
+        """The upstream's own id of the answer."""
+        return self._facts.upstream_id
+
+    @property
+    def started(self) -> bool:
+        """Whether bytes were returned by ``feed`` or ``finish``."""
+        return self._stream.started
+
+    @property
+    def content_started(self) -> bool:
+        """Whether those bytes held content."""
+        return self._stream.content_started
+
+    @property
+    def done(self) -> bool:
+        """Whether the upstream said that it was finished."""
+        return self._stream.done
+
+    @property
+    def failure(self) -> GatewayError | None:
+        """What the stream failed with."""
+        return self._stream.failure
