@@ -1,15 +1,24 @@
 """The gateway on a real port, in front of a provider that a test scripts."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from decimal import Decimal
 
 import pytest
 from asgiref.sync import sync_to_async
 
 from accounting import keys
+from accounting import snapshot as keys_snapshot
 from accounting.models import Team
+from accounting.snapshot import KeyPicture
+from conversion.dialects import Dialect
 from llmgateway.beginnings import add_target
+from llmgateway.explained import Explanation
+from llmgateway.explanation import NOBODY, bystander, explain
+from llmgateway.explanation_asks import example_body, request_of
+from llmgateway.runtime import Runtime, refresh_pictures
+from routing import snapshot
 from routing.models import Credential, Deployment, ModelAlias, Provider
+from tests.factories.routing import make_alias, make_deployment, make_provider
 from tests.fakes.upstream import FakeUpstream
 from tests.serving import Serving, serving
 
@@ -101,3 +110,41 @@ async def gateway(provider: Provider, key: str, tmp_path) -> AsyncIterator[Servi
     del provider
     async with serving(tmp_path / "journal", key=key) as running:
         yield running
+
+
+@pytest.fixture
+def nothing_in_force() -> Iterator[None]:
+    """Pictures of rows of another test must not be taken for this one's, nor this one's for the next's."""
+    _forget_pictures()
+    yield
+    _forget_pictures()
+
+
+def _forget_pictures() -> None:
+    snapshot.put_in_force(None)
+    keys_snapshot.put_in_force(keys_snapshot.KeyRing(number=-1, by_digest={}, prices={}))
+
+
+@pytest.fixture
+def told(db: None, nothing_in_force: None) -> Callable[..., Explanation]:
+    """Explains a body, or an example for a model, with the rows as they are: ``told(body, *headers, key=...)``."""
+    del db, nothing_in_force
+
+    def explain_now(
+        body: str = "sonnet",
+        *headers: str,
+        key: KeyPicture = NOBODY,
+        dialect: Dialect = Dialect.ANTHROPIC_MESSAGES,
+        runtime: Runtime | None = None,
+    ) -> Explanation:
+        refresh_pictures()
+        text = body if body.startswith("{") else example_body(body, dialect)
+        return explain(request_of(text, dialect, headers), key, runtime or bystander())
+
+    return explain_now
+
+
+def two_targets(**fields: object) -> ModelAlias:
+    """The alias sonnet: at a direct provider, then at a second one."""
+    first, second = make_provider("direct"), make_provider("second")
+    return make_alias("sonnet", make_deployment(first), make_deployment(second), **fields)

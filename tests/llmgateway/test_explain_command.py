@@ -9,7 +9,6 @@ from django.core.management import CommandError, call_command
 
 from accounting import snapshot as keys_snapshot
 from accounting.request_logs import Capture
-from routing import snapshot
 from tests.factories.accounting import make_key, make_request_log, make_team, make_usage
 from tests.factories.routing import SECRET, make_alias, make_deployment, make_provider
 
@@ -18,14 +17,8 @@ BODY = {"model": "sonnet", "max_tokens": 9, "messages": [{"role": "user", "conte
 
 
 @pytest.fixture(autouse=True)
-def alias():
-    empty = keys_snapshot.KeyRing(number=-1, by_digest={}, prices={})
-    snapshot.put_in_force(None)
-    keys_snapshot.put_in_force(empty)
-    row = make_alias("sonnet", make_deployment(make_provider()))
-    yield row
-    snapshot.put_in_force(None)
-    keys_snapshot.put_in_force(empty)
+def alias(nothing_in_force):
+    return make_alias("sonnet", make_deployment(make_provider()))
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from django.urls import reverse
 from accounting import snapshot as keys_snapshot
 from accounting.models import VirtualKey
 from accounting.request_logs import Capture
-from routing import snapshot
 from routing.models import ModelAlias
 from tests.factories.accounting import make_key, make_request_log, make_team, make_usage
 from tests.factories.routing import SECRET, make_alias, make_deployment, make_provider
@@ -22,20 +21,13 @@ from tests.fakes.upstream import json_answer, stream_answer, text_stream
 from tests.llmgateway.conftest import ALIAS
 from tests.serving import Serving, serving
 
+pytestmark = pytest.mark.usefixtures("nothing_in_force")
 PAGE = "/admin/explain/"
 BODY = {"model": ALIAS, "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
 
 
-@pytest.fixture(autouse=True)
-def nothing_in_force():
-    yield
-    snapshot.put_in_force(None)
-    keys_snapshot.put_in_force(keys_snapshot.KeyRing(number=-1, by_digest={}, prices={}))
-
-
 @pytest.fixture
-def alias(db, nothing_in_force) -> ModelAlias:
-    snapshot.put_in_force(None)
+def alias(db) -> ModelAlias:
     return make_alias(ALIAS, make_deployment(make_provider()))
 
 

@@ -1,36 +1,25 @@
-"""What is explained is what is sent; whatever stands in the way of a request is told; no secret is."""
+"""What is explained is what is sent; whatever stands in the way of a request is told."""
 
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
-from decimal import Decimal
 
 import orjson
 import pytest
 from asgiref.sync import sync_to_async
 
 from accounting import snapshot as keys_snapshot
-from accounting.models import MaskPattern, Price, VirtualKey
+from accounting.models import Project, VirtualKey
 from conversion.dialects import Dialect
-from conversion.errors import UpstreamBroken, UpstreamUnauthorized
-from llmgateway.beginnings import add_target
 from llmgateway.explanation import NOBODY, bystander, explain
 from llmgateway.explanation_asks import example_body, key_named, request_of
 from llmgateway.explanation_words import to_json, to_text
 from llmgateway.runtime import refresh_pictures
 from routing import snapshot
-from routing.cooldown import Policy
 from routing.models import (
     AgentType,
-    Credential,
-    Deployment,
     FeatureFlag,
     HeaderRule,
-    ModelAlias,
     ModelTier,
     Provider,
-    Route,
-    RouteTarget,
     Transformation,
 )
 from tests.factories.accounting import make_key, make_team
@@ -41,43 +30,13 @@ from tests.factories.routing import (
     make_deployment,
     make_provider,
 )
+from tests.llmgateway.conftest import two_targets
 from tests.serving import serving
 
 MESSAGES = Dialect.ANTHROPIC_MESSAGES
 CHAT = Dialect.OPENAI_CHAT
 ADDED_ON_THE_WAY = {"host", "content-length"}
 
-
-@pytest.fixture
-def nothing_in_force():
-    """Pictures of rows of another test must not be taken for this one's."""
-    empty = keys_snapshot.KeyRing(number=-1, by_digest={}, prices={})
-    snapshot.put_in_force(None)
-    keys_snapshot.put_in_force(empty)
-    yield
-    snapshot.put_in_force(None)
-    keys_snapshot.put_in_force(empty)
-
-
-@pytest.fixture
-def told(db, nothing_in_force) -> Callable:
-    """Explains a body with the rows as they are: ``told(body, headers, key=..., dialect=..., runtime=...)``."""
-
-    def ask(body="sonnet", *headers: str, key=NOBODY, dialect=MESSAGES, runtime=None):
-        refresh_pictures()
-        text = body if body.startswith("{") else example_body(body, dialect)
-        return explain(request_of(text, dialect, headers), key, runtime or bystander())
-
-    return ask
-
-
-def two_targets(**fields) -> ModelAlias:
-    """Sonnet at a direct provider and at another, behind one alias."""
-    first, second = make_provider("direct"), make_provider("second")
-    return make_alias("sonnet", make_deployment(first), make_deployment(second), **fields)
-
-
-# What is shown is what is sent.
 
 BODIES = {
     "messages": (
@@ -204,112 +163,6 @@ def test_agent_type_and_tier_are_told(told):
     assert "The header x-llmgateway-agent tells the agent type summarizer." in explained.steps
 
 
-# Why the others were not chosen.
-
-
-def test_what_is_passed_over_has_its_reason(told):
-    alias = two_targets()
-    first, second = alias.routes.get().targets.all()
-    RouteTarget.objects.filter(pk=first.pk).update(only_with_tools=True)
-    later = Route.objects.create(alias=alias, position=1)
-    RouteTarget.objects.create(route=later, deployment=first.deployment)
-    Route.objects.create(alias=alias, position=2, enabled=False)
-    Route.objects.create(alias=alias, position=0, teams="birch").save()
-    Route.objects.filter(teams="").filter(position=0).update(position=1)
-    off = make_deployment(make_provider("off", enabled=False))
-    RouteTarget.objects.create(route=second.route, deployment=off, position=9)
-    make_alias("son*", second.deployment, match="wildcard")
-    snapshot.bump()
-    explained = told()
-
-    assert explained.route == 2
-    assert explained.passed_over == (
-        "Route 1 is passed over: its team must be birch, and is none.",
-        "Target direct: anthropic/claude-sonnet-4.5 is passed over: it is for requests with tools.",
-        "The alias 'son*' matches too, but an exact name goes before patterns.",
-        "Route 3 (direct: anthropic/claude-sonnet-4.5) is not looked at: one before it was taken.",
-        "The route at position 2 is switched off.",
-        "Target off: anthropic/claude-sonnet-4.5 is passed over: its provider is switched off.",
-    )
-
-
-@pytest.mark.parametrize(
-    ("model", "fields", "reason"),
-    [
-        (Deployment, {"enabled": False}, "it is switched off"),
-        (Credential, {"enabled": False}, "it has no credential that is switched on"),
-    ],
-)
-def test_a_target_that_cannot_be_called_is_told(told, model, fields, reason):
-    make_alias("sonnet", make_deployment(make_provider()))
-    model.objects.update(**fields)
-    snapshot.bump()
-    explained = told()
-
-    assert explained.refusal.error == "NoTarget"
-    assert explained.refusal.status == 529
-    assert (
-        f"Target openrouter: anthropic/claude-sonnet-4.5 is passed over: {reason}."
-        in explained.passed_over
-    )
-
-
-def test_a_target_that_cools_down_is_told(told):
-    two_targets()
-    runtime = bystander()
-    first = Deployment.objects.get(provider__slug="direct")
-    policy = Policy(after=1, first_s=100.0)
-    runtime.live.cooldowns.failed(first.pk, UpstreamBroken("x"), policy, time.monotonic())
-    explained = told(runtime=runtime)
-
-    assert [target.provider for target in explained.targets] == ["second"]
-    assert explained.passed_over == (
-        "Target direct: anthropic/claude-sonnet-4.5 is passed over: it cools down for 100 s more after UpstreamBroken.",
-    )
-
-
-def test_all_that_cool_down_are_tried_and_say_so(told):
-    make_alias("sonnet", make_deployment(make_provider()))
-    runtime = bystander()
-    pk = Deployment.objects.get().pk
-    policy = Policy(after=1, first_s=100.0)
-    runtime.live.cooldowns.failed(pk, UpstreamBroken("x"), policy, time.monotonic())
-    runtime.live.latencies.note(pk, 320)
-    explained = told(runtime=runtime)
-
-    state = explained.targets[0].state
-    assert state == "cooling down for 100 s more, after 1 failure in a row, the last UpstreamBroken"
-    runtime.live.cooldowns.succeeded(pk)
-    again = told(runtime=runtime)
-    assert again.targets[0].state == "ready; its answers begin after 320 ms on average"
-
-
-def test_a_switched_off_path_is_told(told):
-    direct, litellm = (
-        make_provider("direct"),
-        make_provider("proxy", kind="litellm_proxy", base_url="http://l"),
-    )
-    make_alias("sonnet", make_deployment(direct), make_deployment(litellm))
-    FeatureFlag.objects.create(name="litellm_fallback", enabled=False)
-    explained = told()
-
-    assert [target.provider for target in explained.targets] == ["direct"]
-    assert explained.passed_over == (
-        "Target proxy: anthropic/claude-sonnet-4.5 is passed over: the feature flags keep the request on the other path.",
-    )
-
-
-def test_an_alias_that_is_switched_off_is_told(told):
-    two_targets(enabled=False)
-    explained = told()
-
-    assert explained.refusal.error == "ModelUnknown"
-    assert explained.passed_over == ("The alias 'sonnet' is switched off.",)
-
-
-# What stands in the way.
-
-
 @pytest.mark.parametrize(
     ("body", "error", "status"),
     [
@@ -384,143 +237,25 @@ def test_what_conversion_leaves_out_is_noted_and_refused_where_that_is_asked_for
     assert "bogus" in refusal.message
 
 
-# Transformations, credentials, figures.
-
-
-def test_transformations_are_listed_with_what_they_do(told):
+def test_the_text_tells_what_stands_in_the_way(told):
     two_targets()
+    Provider.objects.filter(slug="direct").update(credential_mode="pass_through")
     Transformation.objects.create(name="greets", pattern="Hello", replacement="Good day")
     Transformation.objects.create(name="idle", pattern="nowhere", replacement="x", position=1)
     Transformation.objects.create(name="signs", pattern="x", replacement="y", direction="response")
-    target = told().targets[0]
-
-    assert [(edit.label, edit.direction, edit.has_effect) for edit in target.edits] == [
-        ("greets", "request", True),
-        ("idle", "request", False),
-        ("signs", "answer", None),
-    ]
-    assert orjson.loads(target.request.body)["messages"][0]["content"] == "Good day"
-
-
-def test_the_credential_is_chosen_by_weight_and_rests(told):
-    provider = make_provider()
-    make_alias("sonnet", make_deployment(provider))
-    assert told().targets[0].credential == f"main (…{SECRET[-4:]}), the only one"
-    other = make_credential(provider, "spare", "short", weight=0)
-    target = told().targets[0]
-    assert target.credential == f"main (…{SECRET[-4:]}), drawn by weight: 1 of 1"
-
-    runtime = bystander()
-    main = provider.credentials.exclude(pk=other.pk).get()
-    runtime.live.cooldowns.rest_credential(main.pk, UpstreamUnauthorized("x"), time.monotonic())
-    target = told(runtime=runtime).targets[0]
-    assert target.credential == "spare (…****), drawn by weight: 0 of 0; 1 resting"
-
-
-def test_an_estimate_has_tokens_and_a_price_or_says_that_there_is_none(told):
-    two_targets()
-    Price.objects.create(
-        provider="direct",
-        upstream_model="anthropic/claude-sonnet-4.5",
-        valid_from_at=datetime(2026, 1, 1, tzinfo=UTC),
-        prompt_usd_per_mtok=3,
-        completion_usd_per_mtok=15,
-    )
-    keys_snapshot.bump()
-    priced, unpriced = (target.estimate for target in told().targets)
-
-    assert priced.prompt_tokens == 8  # 3 for the prompt, 4 for the message, 1 for the word
-    assert priced.cost_usd == Decimal("0.007524")  # 8 x 3 + 500 x 15, of a million
-    assert priced.most_usd == Decimal("0.015384")  # 8 x 3 + 1024 x 15, of a million
-    assert priced.source == "price_book"
-    assert (unpriced.cost_usd, unpriced.source) == (None, "unpriced")
-
-
-def test_weights_and_sessions_are_remarked_on(told):
-    alias = two_targets()
-    alias.routes.update(strategy="weighted")
     snapshot.bump()
+    text = to_text(told())
 
-    assert "Chance chose the first target" in told().remarks[0]
-    assert told("sonnet", "x-claude-code-session-id: s").remarks == (
-        "The route keeps sessions together: this one is new.",
-    )
-
-
-def test_a_kind_that_answers_in_the_process_has_no_address(told):
-    make_alias("demo", make_deployment(make_provider("demo", kind="demo"), "demo"))
-    request = told("demo").targets[0].request
-
-    assert (request.method, request.url, request.headers) == ("", "", ())
-    assert request.text.startswith("(answered in this process)")
-
-
-def test_a_model_that_is_recognised_without_an_alias_is_told(told, settings):
-    settings.RECOGNISE_MODELS = ["openrouter"]
-    make_credential(make_provider())
-    explained = told("anthropic/claude-sonnet-4.5")
-
-    assert explained.route == 0
-    assert explained.targets[0].upstream_model == "anthropic/claude-sonnet-4.5"
-
-
-# Nobody reads a secret.
-
-PLANTED = {
-    "known by value": "planted+odd/credential=without-a-shape",
-    "of the client": "sk-ant-api03-planted0123456789abcdef",
-    "in an address": "planted-hunter2",
-    "in a rule": "planted-rule-token-0123456789",
-    "in the body": "ghp_planted0123456789abcdefghijklmnop",
-    "escaped": "xoxb-planted-0123456789",
-    "by a pattern": "PATIENT-0123456789",
-    "in a name": "AKIAPLANTED012345678",
-}
-
-
-def test_no_secret_is_told_wherever_it_stands(told):
-    for slug, more in (("first", {}), ("through", {"credential_mode": "pass_through"})):
-        provider = make_provider(
-            slug, base_url=f"http://me:{PLANTED['in an address']}@host/api", **more
-        )
-        make_credential(provider, secret=PLANTED["known by value"])
-        deployment = make_deployment(provider, f"model-{PLANTED['in a name']}")
-        add_target(ModelAlias.objects.get_or_create(name="sonnet")[0], deployment)
-    HeaderRule.objects.create(action="force", name="X-Site-Token", value=PLANTED["in a rule"])
-    HeaderRule.objects.create(
-        action="force", name="X-Note", value=PLANTED["known by value"], position=1
-    )
-    MaskPattern.objects.create(name="patients", pattern=r"PATIENT-\d+", replacement="[patient]")
-    words = (
-        f"{PLANTED['known by value']} {PLANTED['in the body']} {PLANTED['by a pattern']} ESCAPED"
-    )
-    body = {"model": "sonnet", "max_tokens": 9, "messages": [{"role": "user", "content": words}]}
-    hidden = "".join(f"\\u{ord(char):04x}" for char in PLANTED["escaped"])
-    client = PLANTED["of the client"]
-    explained = told(
-        orjson.dumps(body).decode().replace("ESCAPED", hidden),
-        "x-llmgateway-key: gw-planted0123456789planted0123456789abcd",
-        f"authorization: Bearer {client}",
-        f"x-claude-code-session-id: {client}",
-    )
-
-    assert [bool(target.request) for target in explained.targets] == [True, True]
-    for written in (to_json(explained), to_text(explained), repr(explained)):
-        assert [name for name, secret in PLANTED.items() if secret in written] == []
-        assert "gw-planted" not in written
-        assert hidden not in written
-    assert "[patient]" in explained.targets[0].request.body
-
-
-def test_a_short_credential_masks_no_words(told):
-    provider = make_provider("local", kind="openai_compatible", base_url="http://local/v1")
-    make_credential(provider, secret="local")
-    make_alias("sonnet", make_deployment(provider, "local-model"))
-    request = told().targets[0].request
-
-    assert request.url == "http://local/v1/chat/completions"
-    assert "local-model" in request.body
-    assert dict(request.headers)["Authorization"] == "[masked]"
+    assert "  Cannot take the request: Provider direct is called with your own" in text
+    assert "(CredentialNotSent, status 401)" in text
+    assert "  Transformation: greets, on the request: changes it" in text
+    assert "  Transformation: idle, on the request: finds nothing to change" in text
+    assert "  Transformation: signs, on the answer\n" in text
+    assert "\nNothing would be sent\n  The model 'other' is not known" in to_text(told("other"))
+    broken = {"model": "sonnet", "max_tokens": 5, "messages": [{"role": "user", "content": 7}]}
+    Provider.objects.update(credential_mode="managed")
+    snapshot.bump()
+    assert "  Not reached: a target before it ends" in to_text(told(orjson.dumps(broken).decode()))
 
 
 def test_the_text_has_every_part(told):
@@ -537,35 +272,33 @@ def test_the_text_has_every_part(told):
     assert "  strict_conversion: off" in text
 
 
-# What was asked, in other dialects.
-
-
-@pytest.mark.parametrize(
-    ("dialect", "body", "tokens"),
-    [
-        (Dialect.OPENAI_COMPLETIONS, {"prompt": "one two"}, 2),
-        (Dialect.OPENAI_COMPLETIONS, {"prompt": [5, 6, 7]}, 3),
-        (Dialect.OPENAI_EMBEDDINGS, {"input": ["one", "two", None]}, 2),
-        (CHAT, {"messages": [{"role": "user", "content": "one"}]}, 8),
-    ],
-)
-def test_tokens_are_estimated_in_every_dialect(told, dialect, body, tokens):
+def test_a_project_is_told(told):
     two_targets()
-    explained = told(orjson.dumps({"model": "sonnet", **body}).decode(), dialect=dialect)
+    team = make_team("alder")
+    project = Project.objects.create(team=team, slug="web")
+    make_key(team, "laptop", project=project)
+    refresh_pictures()
 
-    assert explained.targets[0].estimate.prompt_tokens == tokens
+    assert told(key=key_named("alder", "laptop")).caller == (
+        "API key laptop of team alder, project web"
+    )
 
 
-def test_tools_and_calls_of_a_chat_cost_tokens(told):
-    two_targets()
-    function = {"name": "f", "description": "does it", "parameters": {"type": "object"}}
-    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    plain = {"model": "sonnet", "messages": [{"role": "user", "content": "one"}]}
-    with_tools = {**plain, "tools": [{"type": "function", "function": function}, {"type": "x"}]}
-    messages = [*plain["messages"], {"role": "assistant", "content": None, "tool_calls": [call]}]
-    counts = [
-        told(orjson.dumps(body).decode(), dialect=CHAT).targets[0].estimate.prompt_tokens
-        for body in (plain, with_tools, {**plain, "messages": messages})
-    ]
+def test_a_model_that_is_recognised_without_an_alias_is_told(told, settings):
+    settings.RECOGNISE_MODELS = ["openrouter"]
+    make_credential(make_provider())
+    explained = told("anthropic/claude-sonnet-4.5")
 
-    assert counts[0] < counts[2] < counts[1]
+    assert explained.route == 0
+    assert explained.targets[0].upstream_model == "anthropic/claude-sonnet-4.5"
+
+
+def test_weights_and_sessions_are_remarked_on(told):
+    alias = two_targets()
+    alias.routes.update(strategy="weighted")
+    snapshot.bump()
+
+    assert "Chance chose the first target" in told().remarks[0]
+    assert told("sonnet", "x-claude-code-session-id: s").remarks == (
+        "The route keeps sessions together: this one is new.",
+    )
