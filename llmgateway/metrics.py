@@ -85,6 +85,11 @@ records_waiting = Gauge(
     "Usage records that are not in the database yet.",
     registry=registry,
 )
+logs_dropped = Gauge(
+    "llmgateway_request_logs_dropped",
+    "Request logs that were given up because too many waited.",
+    registry=registry,
+)
 snapshot_number = Gauge(
     "llmgateway_snapshot_number", "Number of the configuration in force.", registry=registry
 )
@@ -136,8 +141,11 @@ def path_of(kind: str) -> str:
     return "litellm" if known and known.is_litellm else "direct"
 
 
-def page(turns: TurnBook, live: Live, *, records: int, now_s: float) -> bytes:
-    """All figures in Prometheus' text format. ``records`` is the number of usage records that wait to be written."""
+def page(turns: TurnBook, live: Live, *, records: int, dropped: int, now_s: float) -> bytes:
+    """All figures in Prometheus' text format.
+
+    ``records`` is the number of usage records that wait to be written, ``dropped`` that of request logs given up.
+    """
     held = snapshot.in_force()
     slugs = {provider.pk: provider.slug for provider in held.providers.values()} if held else {}
     for pk, (taken, queued) in turns.state().items():
@@ -146,5 +154,6 @@ def page(turns: TurnBook, live: Live, *, records: int, now_s: float) -> bytes:
     left = live.cooldowns.state(now_s).values()
     cooling.set(sum(seconds > 0 for seconds, _failures, _reason in left))
     records_waiting.set(records)
+    logs_dropped.set(dropped)
     snapshot_number.set(held.number if held else -1)
     return generate_latest(registry)

@@ -126,7 +126,13 @@ async def providers(_request: HttpRequest) -> HttpResponse:
 async def metrics_page(_request: HttpRequest) -> HttpResponse:
     """GET /metrics: the figures of this process for Prometheus."""
     held = await runtime()
-    body = metrics.page(held.turns, held.live, records=held.ledger.waiting, now_s=time.monotonic())
+    body = metrics.page(
+        held.turns,
+        held.live,
+        records=held.ledger.waiting,
+        dropped=held.request_logs.dropped,
+        now_s=time.monotonic(),
+    )
     return HttpResponse(body, content_type=metrics.CONTENT_TYPE)
 
 

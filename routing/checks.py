@@ -70,7 +70,7 @@ async def look_closely(
 
 def picture_of(row: Provider) -> ProviderPicture:
     """The provider as a call would see it, also while it is switched off."""
-    return snapshot._provider_picture(row, [], snapshot.RuleBook())
+    return snapshot.provider_picture(row, [], snapshot.RuleBook())
 
 
 async def _with_model_sought(

@@ -302,7 +302,7 @@ def build() -> Snapshot:
         warnings: list[str] = []
         rules = RuleBook()
         pictures = {
-            provider.pk: _provider_picture(provider, warnings, rules)
+            provider.pk: provider_picture(provider, warnings, rules)
             for provider in models.Provider.objects.filter(enabled=True).prefetch_related(
                 "credentials"
             )
@@ -357,9 +357,10 @@ def _flag_set(warnings: list[str]) -> FlagSet:
     return FlagSet(rows, settings.FLAGS_AT_FIRST)
 
 
-def _provider_picture(
+def provider_picture(
     row: models.Provider, warnings: list[str], rules: "RuleBook"
 ) -> ProviderPicture:
+    """A provider's row with all that a call needs; what is wrong with it goes into ``warnings``."""
     kind = providers.KINDS[row.kind]
     credentials = []
     for credential in row.credentials.all():
