@@ -179,7 +179,9 @@ def _choose_route(
             continue
         targets = _targets_for(route, question)
         if targets:
-            question.say(f"Route {number} is taken; its strategy: {route.strategy.replace('_', ' ')}.")
+            question.say(
+                f"Route {number} is taken; its strategy: {route.strategy.replace('_', ' ')}."
+            )
             return route, targets
         question.say(f"Route {number} is passed over: it has no target for this request.")
     raise NoTarget(

@@ -115,9 +115,7 @@ class UsageRecordAdmin(AccountingAdmin):
         del request, obj
         return False
 
-    @action(
-        description="Explain route", permissions=["view"], icon="account_tree"
-    )
+    @action(description="Explain route", permissions=["view"], icon="account_tree")
     def explain_route(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """To the page that shows what the record's request would do now."""
         del request

@@ -85,9 +85,7 @@ class ModelAliasAdmin(RoutingAdmin):
         )
         return super().get_queryset(request).prefetch_related(Prefetch("routes", routes))  # type: ignore[no-any-return]
 
-    @action(
-        description="Explain route", permissions=["view"], icon="account_tree"
-    )
+    @action(description="Explain route", permissions=["view"], icon="account_tree")
     def explain_route(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """To the page that shows what a request for this name would do; a pattern gets a name that fits it."""
         del request
