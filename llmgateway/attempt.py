@@ -37,6 +37,7 @@ from llmgateway.exchange import ClientRequest
 from llmgateway.recording import Recorder
 from llmgateway.runtime import Runtime
 from routing.errors import CredentialNotSent
+from routing.live import Live
 from routing.snapshot import CredentialPicture, Target
 from routing.upstream.attempt import (
     ERROR_BYTES_MAX,
@@ -74,6 +75,7 @@ class Attempt:
     __slots__ = (
         "_began_s",
         "_ledger",
+        "_live",
         "_segment",
         "_turn",
         "asked",
@@ -113,6 +115,7 @@ class Attempt:
         self.credential: CredentialPicture | None = None
         self._segment: Segment | None = None
         self._turn: Turns | None = None
+        self._live: Live | None = None
         self._ledger = ledger
         self._began_s = 0.0
 
@@ -129,6 +132,7 @@ class Attempt:
             GatewayError: the upstream answered with an error.
         """
         provider, live = self.target.provider, runtime.live
+        self._live = live
         outgoing = self.outgoing()
         self._turn = await runtime.turns.take(provider)
         self._began_s = time.monotonic()
@@ -242,6 +246,16 @@ class Attempt:
             if not piece:
                 break
         return b"".join(events)
+
+    def note_end(self, error: GatewayError | None) -> None:
+        """Remember of the deployment how a stream of its ended: well, or broken off after it had begun."""
+        if self._live is None:
+            return
+        target, cooldowns = self.target, self._live.cooldowns
+        if error is None:
+            cooldowns.succeeded(target.pk)
+        else:
+            cooldowns.failed(target.pk, error, target.provider.cooldown, time.monotonic())
 
     def elapsed_s(self) -> float:
         """Seconds since it was begun."""

@@ -179,9 +179,10 @@ async def answer_from(
 
 
 def note_success(attempt: Attempt, plan: Plan, runtime: Runtime) -> None:
-    """Remember that a deployment answers, how quickly its answer began, and whose session it has now."""
+    """Remember that a deployment answers, how quickly that began, and whose session it has now."""
     live, deployment = runtime.live, attempt.target.pk
-    live.cooldowns.succeeded(deployment)
+    if not attempt.asked.call.stream:  # a stream has yet to come to its end
+        live.cooldowns.succeeded(deployment)
     live.latencies.note(deployment, attempt.elapsed_s() * 1000)
     session = attempt.asked.ask.session
     if plan.route and session:

@@ -54,6 +54,7 @@ class Relay:
                         ttft_ms = self._elapsed_ms()
             error = error or converter.failure
             status = Status.FAILED if error else Status.SUCCEEDED
+            self._attempt.note_end(error)
             if error is not None:
                 self._attempt.hide_secrets_in(error)
                 yield self._error_event(error)

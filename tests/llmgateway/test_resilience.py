@@ -67,6 +67,19 @@ async def test_a_deployment_that_keeps_failing_is_skipped_and_probed_again(
     assert again.headers["x-llmgateway-provider"] == "openrouter"
 
 
+async def test_a_deployment_whose_streams_break_off_is_skipped_too(both, key, upstream, tmp_path):
+    await Provider.objects.filter(slug="openrouter").aupdate(cooldown_after=2, cooldown_s=60)
+    broken = stream_answer(text_stream("Some", " words")[:2], done=False, ending="cut")
+    upstream.answers(broken, stream_answer(text_stream("Well.")), broken, broken)
+    async with serving(tmp_path / "journal", key=key) as gateway:
+        streams = [await gateway.messages({**ASK, "stream": True}) for _ in range(4)]
+        after = await gateway.messages(ASK)
+
+    assert [("event: error" in stream.text) for stream in streams] == [True, False, True, True]
+    assert {stream.headers["x-llmgateway-provider"] for stream in streams} == {"openrouter"}
+    assert after.headers["x-llmgateway-provider"] == "second"
+
+
 @pytest.mark.parametrize("failure", [REFUSED, LIMITED])
 async def test_another_credential_is_tried_at_once_and_the_first_one_rests(
     provider, key, upstream, tmp_path, failure
