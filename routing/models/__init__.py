@@ -1,6 +1,7 @@
 """The rows of routing, split by subject."""
 
 from routing.models.catalogue import Deployment
+from routing.models.configuration_version import ConfigurationVersion
 from routing.models.feature_flag import FeatureFlag
 from routing.models.header_rule import HeaderRule
 from routing.models.provider import Credential, CredentialMode, Provider
@@ -12,6 +13,7 @@ from routing.models.version import RoutingVersion
 
 __all__ = [
     "AgentType",
+    "ConfigurationVersion",
     "Credential",
     "CredentialMode",
     "Deployment",
