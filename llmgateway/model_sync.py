@@ -10,11 +10,9 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 
-from django.db import transaction
-
 from accounting import snapshot as keys_snapshot
 from accounting.models import Price
-from routing import providers, snapshot
+from routing import providers, snapshot, versions
 from routing.models import Deployment, Provider
 from routing.providers import cost_map
 from routing.providers.facts import ModelPrices
@@ -248,10 +246,15 @@ def _exact(amount: Decimal | None) -> Decimal | None:
 
 
 def apply(
-    row: Provider, updates: Sequence[Update], *, now: datetime, progress: Progress = _nobody
+    row: Provider,
+    updates: Sequence[Update],
+    *,
+    now: datetime,
+    author: str = "sync_models",
+    progress: Progress = _nobody,
 ) -> Applied:
-    """Write the updates, all of them or none; what is gone is left as it is."""
-    with transaction.atomic():
+    """Write the updates, all of them or none; what is gone is left as it is. ``author`` is whose version it becomes."""
+    with versions.changes_by(author, f"Synchronised models of provider {row}."):
         changes = [change for update in updates for change in update.changes]
         new = [_new_deployment(row, change) for change in changes if change.what is What.NEW]
         changed = [change for change in changes if change.what is What.CHANGED]

@@ -25,6 +25,7 @@ from llmgateway import metrics
 from llmgateway.provider_checks import ProviderChecks
 from llmgateway.tasks import spawn
 from routing import snapshot as routing_snapshot
+from routing import versions
 from routing.live import Live
 from routing.providers import litellm_sdk
 from routing.upstream.client import Pools
@@ -173,12 +174,18 @@ def refresh_pictures() -> bool:
         number = routing_snapshot.version()
         if number in (held.number if held else -1, routing_snapshot.refused_number()):
             return False
-        try:
-            routing_snapshot.put_in_force(routing_snapshot.build())
-        except DatabaseError:
-            raise
-        except Exception as error:
-            routing_snapshot.refuse(f"{type(error).__name__}: {error}", number=number)
-            log.exception("the new routing configuration cannot be put in force; the old one stays")
-            return False
-        return True
+        is_swapped = _swap_routing(number)
+        versions.record_quietly()  # of a change that nobody wrote one of
+        return is_swapped
+
+
+def _swap_routing(number: int) -> bool:
+    try:
+        routing_snapshot.put_in_force(routing_snapshot.build())
+    except DatabaseError:
+        raise
+    except Exception as error:
+        routing_snapshot.refuse(f"{type(error).__name__}: {error}", number=number)
+        log.exception("the new routing configuration cannot be put in force; the old one stays")
+        return False
+    return True

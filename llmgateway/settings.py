@@ -201,6 +201,11 @@ UNFOLD = {
                         "link": "/admin/routing/featureflag/",
                     },
                     {
+                        "title": "Versions",
+                        "icon": "history",
+                        "link": "/admin/routing/configurationversion/",
+                    },
+                    {
                         "title": "Explain route",
                         "icon": "account_tree",
                         "link": "/admin/explain/",

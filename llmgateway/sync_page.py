@@ -106,7 +106,7 @@ class SynchronisedProviderAdmin(ProviderAdmin):
         if updates is None:
             messages.warning(request, "Nothing was changed: the provider tells something else now.")
             return
-        done = model_sync.apply(row, updates, now=now)
+        done = model_sync.apply(row, updates, now=now, author=request.user.get_username())
         sentence = f"{done.new} new, {done.changed} changed, {done.prices} prices noted"
         self.log_change(request, row, f"Synchronised models: {sentence}.")
         messages.success(request, f"{sentence}; live within a second.")

@@ -1,7 +1,5 @@
 """Applies a file to the rows: all of it, or nothing where there is a fault."""
 
-from django.db import transaction
-
 from llmgateway.configuration.aliases import read_alias
 from llmgateway.configuration.entries import REFUSED, check_keys, entries_of
 from llmgateway.configuration.faults import ConfigurationFaulty, Fault, Import
@@ -12,6 +10,7 @@ from llmgateway.configuration.rules import read_header_rules, read_transformatio
 from llmgateway.configuration.teams import read_team
 from llmgateway.configuration.tiers import read_agent_types, read_tiers
 from llmgateway.lined_yaml import BadYaml, Lined, load
+from routing import versions
 from routing.configuration.keys import VERSION
 
 TOP = {
@@ -32,8 +31,8 @@ class _DryRun(Exception):
     """Takes a trial application back."""
 
 
-def import_text(text: str, *, dry_run: bool) -> Import:
-    """Apply a file, or only say what it would change.
+def import_text(text: str, *, dry_run: bool, author: str = "import_config") -> Import:
+    """Apply a file, or only say what it would change. ``author`` is whose version of the configuration it becomes.
 
     Raises:
         ConfigurationFaulty: with every fault and its line; nothing was changed.
@@ -51,12 +50,13 @@ def import_text(text: str, *, dry_run: bool) -> Import:
     if tree.get("version") != VERSION:
         run.fault(tree.line_of("version"), f"version must be {VERSION}")
     try:
-        with transaction.atomic():
+        with versions.changes_by(author) as note:
             _apply(run, tree)
             if run.faults:
                 raise ConfigurationFaulty(run.faults)
             if dry_run:
                 raise _DryRun
+            note.summary = f"{len(run.changes)} changes: {'; '.join(run.changes)}"
     except _DryRun:
         pass
     return run

@@ -7,9 +7,11 @@ from routing.admin.provider import CredentialAdmin, ProviderAdmin
 from routing.admin.route import ModelAliasAdmin
 from routing.admin.tier import AgentTypeAdmin, ModelTierAdmin
 from routing.admin.transformation import TransformationAdmin
+from routing.admin.version import ConfigurationVersionAdmin
 
 __all__ = [
     "AgentTypeAdmin",
+    "ConfigurationVersionAdmin",
     "CredentialAdmin",
     "DeploymentAdmin",
     "FeatureFlagAdmin",

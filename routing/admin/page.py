@@ -1,14 +1,17 @@
 """What all routing pages share: which picture is live, a helpful empty list, and switching rows on and off."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.models import LogEntry
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from routing import snapshot
+from routing import snapshot, versions
 
 
 class RoutingAdmin(ModelAdmin):
@@ -33,7 +36,8 @@ class RoutingAdmin(ModelAdmin):
             **live_state(),
             "empty_help": "" if self.model.objects.exists() else self.empty_help,
         }
-        return super().changelist_view(request, {**context, **(extra_context or {})})  # type: ignore[no-any-return]
+        with versioned(request):
+            return super().changelist_view(request, {**context, **(extra_context or {})})  # type: ignore[no-any-return]
 
     def changeform_view(
         self,
@@ -44,7 +48,52 @@ class RoutingAdmin(ModelAdmin):
     ) -> HttpResponse:
         """The form, with the state of the configuration above it."""
         context = {**live_state(), **(extra_context or {})}
-        return super().changeform_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
+        with versioned(request):
+            return super().changeform_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The question whether to delete a row."""
+        with versioned(request):
+            return super().delete_view(request, object_id, extra_context)  # type: ignore[no-any-return]
+
+    def log_addition(self, request: HttpRequest, obj: models.Model, message: Any) -> LogEntry:
+        """Log it, and say it in the version that is written."""
+        return noted(request, super().log_addition(request, obj, message))
+
+    def log_change(self, request: HttpRequest, obj: models.Model, message: Any) -> LogEntry:
+        """Log it, and say it in the version that is written."""
+        return noted(request, super().log_change(request, obj, message))
+
+    def log_deletions(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> Any:
+        """Log them, and say it in the version that is written."""
+        words = ", ".join(str(row) for row in queryset)
+        _say(request, f"Deleted {self.opts.verbose_name} {words}.")
+        return super().log_deletions(request, queryset)
+
+
+@contextmanager
+def versioned(request: HttpRequest) -> Iterator[None]:
+    """What a posted form changes becomes a version of the user's, in one transaction."""
+    if request.method != "POST":
+        yield
+        return
+    with versions.changes_by(request.user.get_username()) as note:
+        request.version_note = note  # type: ignore[attr-defined]
+        yield
+
+
+def noted(request: HttpRequest, entry: LogEntry) -> LogEntry:
+    """Say in the version what the log says."""
+    _say(request, f"{entry.content_type.name} {entry.object_repr}: {entry.get_change_message()}")  # type: ignore[union-attr]
+    return entry
+
+
+def _say(request: HttpRequest, sentence: str) -> None:
+    note: versions.Note | None = getattr(request, "version_note", None)
+    if note is not None:
+        note.summary = f"{note.summary} {sentence}".strip()
 
 
 def live_state() -> dict[str, Any]:
@@ -53,6 +102,7 @@ def live_state() -> dict[str, Any]:
     return {
         "live_what": "routing",
         "live_number": held.number if held else None,
+        "live_version": versions.number_at(held.number) if held else None,
         "live_built_at": held.built_at if held else None,
         "live_failure": snapshot.failure(),
         "live_warnings": held.warnings if held else (),

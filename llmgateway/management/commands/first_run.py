@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand
 from accounting import keys
 from accounting.models import Team, VirtualKey
 from llmgateway.beginnings import add_demo, add_first_providers
+from routing import versions
 
 ADMIN_NAME = "admin"
 TEAM_SLUG = "demo"
@@ -31,8 +32,9 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         call_command("migrate", verbosity=0, interactive=False)
         collect_static_files()
-        add_first_providers()
-        add_demo()
+        with versions.changes_by("first_run", "First providers."):
+            add_first_providers()
+            add_demo()
         url = settings.PUBLIC_URL or f"http://{options['host']}:{options['port']}"
         self.stdout.write(lines_to_copy(url, key=first_key(), login=admin_login()))
 

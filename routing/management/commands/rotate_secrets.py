@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from routing import secrets
+from routing import secrets, versions
 from routing.errors import SecretUnreadable
 from routing.models import Credential
 
@@ -27,4 +27,7 @@ class Command(BaseCommand):
                     ) from error
                 credential.save(update_fields=["sealed_secret"])
                 count += 1
+            unreadable = versions.reseal()
         self.stdout.write(f"{count} credentials sealed with the newest key.")
+        if unreadable:
+            self.stderr.write(f"{unreadable} secrets of old versions were sealed with lost keys.")
