@@ -56,7 +56,7 @@ def import_text(text: str, *, dry_run: bool, author: str = "import_config") -> I
                 raise ConfigurationFaulty(run.faults)
             if dry_run:
                 raise _DryRun
-            note.summary = f"{len(run.changes)} changes: {'; '.join(run.changes)}"
+            note.summary = "; ".join(run.changes)
     except _DryRun:
         pass
     return run

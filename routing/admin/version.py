@@ -58,7 +58,7 @@ class ConfigurationVersionAdmin(RoutingAdmin):
     show_full_result_count = False
     actions = None
     actions_detail = ("roll_back",)
-    fields = (("number", "made_at", "author"), "summary")
+    fields = ("made_at", "author", "summary")
 
     class Media:
         css = {"all": ("llmgateway/versions.css",)}

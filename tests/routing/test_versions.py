@@ -169,7 +169,7 @@ def test_an_import_is_a_version_and_a_dry_run_or_a_fault_is_none():
 
     [version] = ConfigurationVersion.objects.all()
     assert version.author == "import_config"
-    assert version.summary == "2 changes: + provider demo; + alias a"
+    assert version.summary == "+ provider demo; + alias a"
 
 
 def test_a_long_summary_is_cut():
