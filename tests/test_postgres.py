@@ -241,3 +241,37 @@ print([line.totals.spend_usd for line in report.teams if "reports" in str(line)]
 
     assert lines[0] == "True"
     assert lines[1] == "[Decimal('4.900000000000')]"  # 7 * 0.7
+
+
+def test_changes_of_routing_at_the_same_time_are_versions_of_their_own(
+    installation: Installation,
+):
+    lines = installation.python("""
+from concurrent.futures import ThreadPoolExecutor
+from django.db import connection
+from routing import snapshot, versions
+from routing.models import ConfigurationVersion, Provider
+
+def change(number):
+    with versions.changes_by(f"user-{number}", "Changed."):
+        row = Provider.objects.get(slug=f"p{number}")
+        row.retries_max = 9
+        row.save()
+    connection.close()
+
+for number in range(8):
+    Provider.objects.create(slug=f"p{number}", kind="demo")
+with ThreadPoolExecutor(8) as pool:
+    list(pool.map(change, range(8)))
+first, *made = ConfigurationVersion.objects.order_by("number")
+print([version.number for version in made], len({version.author for version in made}))
+print({version.diff.count("+      max: 9") for version in made})
+done = versions.roll_back(first, author="ada", seen_number=snapshot.version())
+print(done.restored.rows, set(Provider.objects.values_list("retries_max", flat=True)))
+Provider.objects.create(slug="after", kind="demo")
+Provider.objects.all().delete()
+snapshot.bump()
+versions.record_others()
+""")
+
+    assert lines == ["[2, 3, 4, 5, 6, 7, 8, 9] 8", "{1}", "8 {2}"]
