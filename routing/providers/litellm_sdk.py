@@ -96,6 +96,8 @@ def _quieten() -> None:
     for name in LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
         logging.getLogger(name).disabled = True  # LiteLLM sets the level back while it is imported
+    # The client that LiteLLM calls OpenAI-like providers with writes whole requests at its lowest level.
+    logging.getLogger("openai").setLevel(logging.WARNING)
     loggers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict)]
     for logger in (logging.root, *loggers):
         for added in list(logger.filters):
