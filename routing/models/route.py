@@ -69,7 +69,7 @@ class Route(models.Model):
     alias = models.ForeignKey(ModelAlias, on_delete=models.CASCADE, related_name="routes")
     position = models.PositiveSmallIntegerField(
         default=0,
-        help_text="Routes are looked at by rising position; the first enabled one is taken.",
+        help_text="Routes are looked at by rising position; the first whose conditions hold is taken.",
     )
     strategy = models.CharField(
         max_length=16,
@@ -83,7 +83,7 @@ class Route(models.Model):
         help_text="Requests of one session (Claude Code's session id, or the user that a client names) keep to one first "
         "target, so that its prompt cache stays warm. For strategies other than in order.",
     )
-    enabled = models.BooleanField(default=True)
+    enabled = models.BooleanField(default=True, help_text="Off: passed over.")
     teams = _words("Short names of teams; * stands for any text. Empty: all.")
     projects = _words("Short names of projects. Empty: all.")
     keys = _words("Names of API keys. Empty: all.")
