@@ -233,6 +233,7 @@ UNFOLD = {
     },
 }
 
+LOGIN_REDIRECT_URL = "/admin/"
 ROOT_URLCONF = "llmgateway.urls"
 ASGI_APPLICATION = "llmgateway.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
