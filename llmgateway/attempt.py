@@ -283,7 +283,8 @@ class Attempt:
         entry.ttft_ms = ttft_ms
         entry.answer_bytes = answer_bytes
         entry.answered_model = converter.answered_model
-        entry.upstream_id = converter.upstream_id or entry.upstream_id
+        # The header's id is the call's: what a provider's own log and support go by.
+        entry.upstream_id = entry.upstream_id or converter.upstream_id
         entry.finish_reason = converter.finish_reason or ""
         entry.notes = [[note.kind, note.path, note.why] for note in converter.report.notes]
         if error is not None:

@@ -155,7 +155,8 @@ async def test_a_row_may_choose_the_dialect(route, key, upstream, tmp_path):
         "id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "content": [],
         "stop_reason": "end_turn", "stop_sequence": None, "usage": {"input_tokens": 1, "output_tokens": 1},
     }  # fmt: skip
-    upstream.answers(json_answer(message, headers={"x-litellm-response-cost": "0.00042"}))
+    told = {"x-litellm-response-cost": "0.00042", "x-litellm-call-id": "call-7"}
+    upstream.answers(json_answer(message, headers=told))
     ask = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}
     async with serving(tmp_path / "journal", key=key) as running:
         answer = await running.messages(ask)
@@ -164,6 +165,7 @@ async def test_a_row_may_choose_the_dialect(route, key, upstream, tmp_path):
     assert upstream.requests[0].path.startswith("/v1/messages")
     assert answer.headers["x-llmgateway-cost-usd"] == "0.00042"
     assert record.cost_source == "provider"
+    assert record.upstream_id == "call-7"
 
 
 @pytest.mark.parametrize("cost", ["0.0", "None", "NaN", "-1", ""])
