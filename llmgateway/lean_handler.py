@@ -104,7 +104,8 @@ class LeanHandler(ASGIHandler):
         """The request with its body, or the answer that says why it is not read."""
         request_id = new_request_id()
         try:
-            encoding = bodies.read_encoding(header_values(scope, b"content-encoding"))
+            encodings = header_values(scope, b"content-encoding")
+            encoding = bodies.read_encoding(encodings) if encodings else ""
             body = await self._read_body(scope, receive)
             if encoding and body:
                 body = await bodies.unpack(body, encoding, bytes_max=self._body_bytes_max)

@@ -41,7 +41,6 @@ from routing.upstream.errors import NetworkError
 log = logging.getLogger(__name__)
 
 HEADER_CHARS_MAX = 1000
-SESSION_FIELDS = ("session_id", "prompt_cache_key", "safety_identifier", "user")
 ANSWER_TOKENS = 500
 """How long an answer is taken to be where the costs of targets are compared."""
 BODY_BYTES_AT_ONCE = 2 * 1024 * 1024
@@ -94,7 +93,7 @@ def plan_for(
         team=key.team,
         project=key.project,
         key=key.name,
-        session=session_of(ask, call),
+        session=ask.session,
         request_id=ask.id,
         headers=ask.headers,
         live=runtime.live,
@@ -107,17 +106,6 @@ def plan_for(
             f"The model {call.alias!r} is not open to the API key {key.name!r}. GET /v1/models lists what is."
         )
     return plan
-
-
-def session_of(ask: ClientRequest, call: Call) -> str:
-    """What keeps a conversation to its target: the client's session, else the cache key or user that its body names."""
-    if ask.session:
-        return ask.session
-    metadata = call.body.get("metadata")
-    named = [call.body.get(name) for name in SESSION_FIELDS]
-    if isinstance(metadata, dict):
-        named.append(metadata.get("user_id"))
-    return next((name for name in named if isinstance(name, str) and name), "")
 
 
 def price_of(target: Target, needs: Needs) -> Decimal | None:
@@ -196,9 +184,8 @@ def note_success(attempt: Attempt, plan: Plan, runtime: Runtime) -> None:
     if not attempt.asked.call.stream:  # a stream has yet to come to its end
         live.cooldowns.succeeded(deployment)
     live.latencies.note(deployment, attempt.elapsed_s() * 1000)
-    session = session_of(attempt.asked.ask, attempt.asked.call)
-    if plan.route and session:
-        live.sessions.note(plan.route, session, deployment)
+    if plan.session:
+        live.sessions.note(plan.route, plan.session, deployment)
 
 
 def rest_credential(attempt: Attempt | None, error: GatewayError, runtime: Runtime) -> bool:

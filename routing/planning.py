@@ -34,6 +34,7 @@ SUGGESTIONS_MAX = 3
 NAME_CHARS_MAX = 200
 """No alias is longer; a longer name is neither compared with them nor repeated in a message."""
 PLACE = re.compile(r"\{(\w+)\}")
+SESSION_FIELDS = ("session_id", "prompt_cache_key", "safety_identifier", "user")
 REQUEST_CLASS_HEADER = "x-claude-code-request-class"
 
 PriceOf = Callable[[Target, Needs], Decimal | None]
@@ -42,7 +43,7 @@ PriceOf = Callable[[Target, Needs], Decimal | None]
 
 @dataclass(slots=True)
 class Question:
-    """What is asked, by whom. ``name`` is the model's, header names are in lower case; ``session`` keeps to a target."""
+    """What is asked, by whom. ``name`` is the model's, header names are in lower case; ``session`` is the client's own id of its session."""
 
     name: str
     dice: random.Random
@@ -65,6 +66,18 @@ class Question:
             self._needs = read_needs(self.call) if self.call else Needs(prompt_tokens=0)
         return self._needs
 
+    @property
+    def conversation(self) -> str:
+        """What keeps a conversation to its target: the client's session, else the cache key or user its body names."""
+        if self.session or self.call is None:
+            return self.session
+        body = self.call.body
+        metadata = body.get("metadata")
+        named = [body.get(name) for name in SESSION_FIELDS]
+        if isinstance(metadata, dict):
+            named.append(metadata.get("user_id"))
+        return next((name for name in named if isinstance(name, str) and name), "")
+
     def say(self, sentence: str) -> None:
         """Tell the trace, where there is one."""
         if self.trace is not None:
@@ -73,7 +86,10 @@ class Question:
 
 @dataclass(slots=True)
 class Plan:
-    """The targets chosen for one call, in the order to try. ``alias`` is the row's name or pattern."""
+    """The targets chosen for one call, in the order to try. ``alias`` is the row's name or pattern.
+
+    ``session`` is set where the route keeps sessions to their target: who answers is to be remembered.
+    """
 
     alias: str
     snapshot_number: int
@@ -81,6 +97,7 @@ class Plan:
     route: int = 0
     agent_type: str = ""
     tier: str = ""
+    session: str = ""
 
 
 def make_plan(snapshot: Snapshot, question: Question) -> Plan:
@@ -121,7 +138,12 @@ def make_plan(snapshot: Snapshot, question: Question) -> Plan:
         route=route.pk,
         agent_type=agent.slug if agent else "",
         tier=tier,
+        session=question.conversation if _keeps_sessions(route) and len(targets) > 1 else "",
     )
+
+
+def _keeps_sessions(route: RoutePicture) -> bool:
+    return route.is_sticky and route.strategy != "in_order"
 
 
 def _agent_type(snapshot: Snapshot, question: Question) -> AgentTypePicture | None:
@@ -217,6 +239,8 @@ def _unmet_of_route(route: RoutePicture, question: Question, agent_type: str, ti
 def _targets_for(route: RoutePicture, question: Question) -> tuple[Target, ...]:
     """The targets that the request may go to: by their own conditions, then by what is known of their models."""
     kept = route.targets
+    if not route.has_choosy_targets:
+        return kept
     if any(target.conditions for target in kept):
         kept = tuple(
             target
@@ -289,8 +313,8 @@ def _ordered(
     elif route.strategy == "lowest_cost" and question.price_of is not None:
         price_of, needs = question.price_of, question.needs
         targets = ordering.by_cost(targets, lambda target: price_of(target, needs))
-    if live is not None and route.is_sticky and question.session and route.strategy != "in_order":
-        targets = ordering.stuck_to(targets, live.sessions.last(route.pk, question.session))
+    if live is not None and _keeps_sessions(route) and question.conversation:
+        targets = ordering.stuck_to(targets, live.sessions.last(route.pk, question.conversation))
     targets = _around_litellm(snapshot, targets, question)
     if live is not None:
         targets = ordering.cooled_last(targets, live.cooldowns, time.monotonic())
@@ -301,7 +325,9 @@ def _ordered(
 
 
 def _session_seed(route: RoutePicture, question: Question) -> str:
-    return f"{route.pk}:{question.session}" if route.is_sticky and question.session else ""
+    return (
+        f"{route.pk}:{question.conversation}" if route.is_sticky and question.conversation else ""
+    )
 
 
 def _around_litellm(

@@ -184,7 +184,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class RoutePicture:
-    """An alias's list of targets, in order."""
+    """An alias's list of targets, in order.
+
+    ``has_choosy_targets`` is false where none has conditions of its own and nothing is known of any model.
+    """
 
     weighted: bool
     targets: tuple[Target, ...]
@@ -192,6 +195,7 @@ class RoutePicture:
     strategy: str = "in_order"
     is_sticky: bool = False
     conditions: RouteConditions | None = None
+    has_choosy_targets: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -524,6 +528,11 @@ def _route_conditions(row: models.Route) -> RouteConditions | None:
     return None if conditions == RouteConditions() else conditions
 
 
+def _is_choosy(target: Target) -> bool:
+    has_facts = target.context_window_tokens is not None or target.facts.is_known
+    return target.conditions is not None or has_facts
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
@@ -558,6 +567,7 @@ def _alias_picture(row: models.ModelAlias, targets: Mapping[int, list[Target]]) 
             strategy=route.strategy,
             is_sticky=route.is_sticky,
             conditions=_route_conditions(route),
+            has_choosy_targets=any(map(_is_choosy, targets.get(route.pk, ()))),
         )
         for route in sorted(row.routes.all(), key=lambda route: (route.position, route.pk))
         if route.enabled

@@ -2,14 +2,9 @@
 
 import asyncio
 
-import orjson
 import pytest
 from asgiref.sync import sync_to_async
 
-from conversion.call import read_call
-from conversion.dialects import Dialect
-from llmgateway.exchange import ClientRequest
-from llmgateway.pipeline import session_of
 from routing.models import Credential, HeaderRule, Provider
 from tests.fakes.upstream import FakeUpstream, chat_answer, json_answer, stream_answer, text_stream
 from tests.llmgateway.conftest import ALIAS, MODEL, SECRET, add_openrouter, route_to
@@ -244,24 +239,3 @@ async def test_without_one_the_client_is_told_how_to_send_it(passing, key, upstr
     assert answer.status_code == 401
     assert "x-llmgateway-key" in answer.json()["error"]["message"]
     assert upstream.requests == []
-
-
-@pytest.mark.parametrize(
-    ("body", "headers", "session"),
-    [
-        ({"user": "u-1"}, {"x-claude-code-session-id": "s-1"}, "s-1"),
-        ({"prompt_cache_key": "c-1", "user": "u-1"}, {}, "c-1"),
-        ({"user": "u-1", "metadata": {"user_id": "m-1"}}, {}, "u-1"),
-        ({"metadata": {"user_id": "m-1"}}, {}, "m-1"),
-        ({"user": 5, "metadata": "odd"}, {}, ""),
-        ({}, {}, ""),
-    ],
-)
-def test_a_conversation_keeps_to_a_target_by_what_names_it(body, headers, session):
-    raw = orjson.dumps({"model": "m", "messages": [], **body})
-    call = read_call(Dialect.OPENAI_CHAT, raw)
-    ask = ClientRequest(
-        id="req_1", dialect=Dialect.OPENAI_CHAT, body=raw, headers=headers, secrets=()
-    )
-
-    assert session_of(ask, call) == session

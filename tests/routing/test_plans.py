@@ -240,6 +240,27 @@ def test_a_session_stays_where_it_was_answered(provider):
     assert models_for(live=live, session="s-1") == ["quick", "slow"]
 
 
+@pytest.mark.parametrize(
+    ("body", "session", "conversation"),
+    [
+        ({"user": "u-1"}, "s-1", "s-1"),
+        ({"prompt_cache_key": "c-1", "user": "u-1"}, "", "c-1"),
+        ({"user": "u-1", "metadata": {"user_id": "m-1"}}, "", "u-1"),
+        ({"metadata": {"user_id": "m-1"}}, "", "m-1"),
+        ({"user": 5, "metadata": "odd"}, "", ""),
+        ({}, "", ""),
+    ],
+)
+def test_a_conversation_keeps_to_a_target_by_what_names_it(provider, body, session, conversation):
+    routed(provider, "a", "b", strategy="weighted")
+    plan = plan_for(call=ask(**body), session=session)
+
+    assert plan.session == conversation
+    Route.objects.update(is_sticky=False)
+    snapshot.bump()
+    assert plan_for(call=ask(**body), session=session).session == ""
+
+
 def test_the_cheapest_comes_first_and_what_has_no_price_last(provider):
     routed(provider, "unknown", "dear", "cheap", strategy="lowest_cost")
     prices = {"dear": Decimal(5), "cheap": Decimal("0.5")}
