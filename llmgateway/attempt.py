@@ -38,7 +38,7 @@ from llmgateway.recording import Recorder
 from llmgateway.runtime import Runtime
 from routing.errors import CredentialNotSent
 from routing.live import Live
-from routing.snapshot import CredentialPicture, Target
+from routing.pictures import CredentialPicture, Target
 from routing.upstream.attempt import (
     ERROR_BYTES_MAX,
     Outgoing,
@@ -229,9 +229,10 @@ class Attempt:
         """
         converter = self.converter
         content_type = reply.headers.get("content-type", "")
-        if (
+        is_whole = (
             "json" in content_type and "ndjson" not in content_type
-        ):  # Ollama's streams are lines of JSON
+        )  # Ollama streams the latter
+        if is_whole:
             # A 200 with an error inside says so here; a whole answer where a stream was asked for is none.
             converter.read_answer(await reply.read_all())
             raise UpstreamInvalid(

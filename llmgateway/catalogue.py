@@ -12,7 +12,7 @@ from conversion.errors import RequestInvalid
 from llmgateway.exchange import ClientRequest
 from routing import planning, snapshot
 from routing.errors import ModelUnknown
-from routing.snapshot import AliasPicture
+from routing.pictures import AliasPicture
 
 LIMIT_DEFAULT = 20
 LIMIT_MAX = 1000

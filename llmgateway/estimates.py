@@ -15,7 +15,7 @@ from conversion.usage import Usage
 from llmgateway.explained import Estimate
 from llmgateway.pipeline import ANSWER_TOKENS
 from llmgateway.tokenizer import count_tokens
-from routing.snapshot import Target
+from routing.pictures import Target
 
 
 def estimate(call: Call, target: Target, now: datetime) -> Estimate:

@@ -16,8 +16,8 @@ from llmgateway.explained import AppliedEdit, ExplainedTarget, Refusal, Upstream
 from llmgateway.runtime import Runtime
 from routing.header_rules import Rule
 from routing.live import Live
+from routing.pictures import CredentialPicture, ProviderPicture, Target
 from routing.planning import Plan
-from routing.snapshot import CredentialPicture, ProviderPicture, Target
 from routing.upstream.attempt import Outgoing, address_of, choose_credential, write_headers
 
 Resting = Mapping[int, tuple[float, str]]

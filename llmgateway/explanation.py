@@ -30,8 +30,8 @@ from llmgateway.passed_over import passed_over
 from llmgateway.runtime import Runtime
 from routing import snapshot
 from routing.flags import DECLARED, STRICT_CONVERSION
+from routing.pictures import RoutePicture, Snapshot
 from routing.planning import Plan
-from routing.snapshot import RoutePicture, Snapshot
 
 NOBODY = KeyPicture(0, "", "", "", enabled=True, expires_at=None, allowed=())
 """Who asks where no key is named: no condition on teams, projects or keys holds."""

@@ -14,9 +14,9 @@ from accounting import snapshot as keys_snapshot
 from accounting.models import Price
 from routing import providers, snapshot, versions
 from routing.models import Deployment, Provider
+from routing.pictures import ProviderPicture
 from routing.providers import cost_map
 from routing.providers.facts import ModelPrices
-from routing.snapshot import ProviderPicture
 from routing.synchronisation import (
     FACTS,
     Known,

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from routing.live import Live
 from routing.models import ModelAlias, Route, RouteTarget
+from routing.pictures import AliasPicture, RoutePicture, Snapshot, Target
 from routing.planning import Plan
 from routing.providers import KINDS
-from routing.snapshot import AliasPicture, RoutePicture, Snapshot, Target
 
 SAID = " is passed over: "
 

@@ -34,8 +34,8 @@ from llmgateway.wire import Wire
 from routing import planning, snapshot
 from routing.errors import ModelUnknown
 from routing.flags import STRICT_CONVERSION
+from routing.pictures import RetryPolicy, Target
 from routing.planning import Plan, Question
-from routing.snapshot import RetryPolicy, Target
 from routing.upstream.errors import NetworkError
 
 log = logging.getLogger(__name__)

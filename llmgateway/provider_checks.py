@@ -25,7 +25,7 @@ from llmgateway.tasks import spawn
 from routing import checks, snapshot
 from routing.checks import Finding
 from routing.models import Provider
-from routing.snapshot import ProviderPicture
+from routing.pictures import ProviderPicture
 
 log = logging.getLogger(__name__)
 

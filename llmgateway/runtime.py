@@ -27,6 +27,7 @@ from llmgateway.tasks import spawn
 from routing import snapshot as routing_snapshot
 from routing import versions
 from routing.live import Live
+from routing.pictures import Snapshot
 from routing.providers import litellm_sdk
 from routing.upstream.client import Pools
 from routing.upstream.turns import TurnBook
@@ -116,7 +117,7 @@ class Runtime:
                 await self.pools.retire_except(list(held.providers.values()))
                 self._prepare_kinds(held)
 
-    def _prepare_kinds(self, held: routing_snapshot.Snapshot) -> None:
+    def _prepare_kinds(self, held: Snapshot) -> None:
         """Load, beside the requests, what the kinds of the providers that are switched on need, each kind once."""
         for kind in {
             picture.kind.name: picture.kind for picture in held.providers.values()

@@ -23,7 +23,7 @@ from llmgateway import pipeline, tokenizer
 from llmgateway.attempt import headers_along, query_along
 from llmgateway.exchange import ClientRequest
 from llmgateway.runtime import Runtime
-from routing.snapshot import Target
+from routing.pictures import Target
 from routing.upstream.attempt import ERROR_BYTES_MAX, Outgoing, choose_credential, send
 
 COUNT_HEADER = "x-llmgateway-token-count"

@@ -15,8 +15,8 @@ from conversion.errors import GatewayError
 from routing import snapshot
 from routing.models import Provider, ProviderCheck
 from routing.models.provider_check import DETAIL_CHARS_MAX, PROBLEM_CHARS_MAX
+from routing.pictures import ProviderPicture
 from routing.providers.facts import ProviderState
-from routing.snapshot import ProviderPicture
 from routing.upstream import lookups
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 
-from routing.snapshot import NO_FACTS, ProviderPicture, Snapshot, Target, traits_of
+from routing.pictures import NO_FACTS, ProviderPicture, Snapshot, Target, traits_of
 
 FAMILIES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), vendor)

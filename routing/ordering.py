@@ -7,7 +7,7 @@ from zlib import crc32
 
 from routing.cooldown import Cooldowns
 from routing.live import Latencies
-from routing.snapshot import Target
+from routing.pictures import Target
 
 Targets = tuple[Target, ...]
 

@@ -21,7 +21,7 @@ from routing import families, ordering
 from routing.errors import ModelUnknown, NoTarget
 from routing.flags import BYPASS_LITELLM, LITELLM_FALLBACK
 from routing.live import Live
-from routing.snapshot import (
+from routing.pictures import (
     AgentTypePicture,
     AliasPicture,
     RoutePicture,

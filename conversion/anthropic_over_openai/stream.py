@@ -51,25 +51,23 @@ from conversion.anthropic_over_openai.tool_calls import (
     read_calls,
     read_input,
 )
-from conversion.errors import GatewayError, UpstreamInvalid, UpstreamStreamCut
+from conversion.errors import UpstreamInvalid, UpstreamStreamCut
+from conversion.framed import FramedStream
 from conversion.reasoning import pack_details, pack_extra
-from conversion.sse import Frames, is_end_mark, is_whole, write_anthropic_event
+from conversion.sse import is_end_mark, write_anthropic_event
 from conversion.usage import FinishReason, Usage
 from conversion.wire.anthropic_answer import Message, MessageDelta, MessageStart
 
 _PLAIN = frozenset({"role", "content"})
 
 
-class MessageStream:
+class MessageStream(FramedStream):
     """The client's events of one attempt; ``feed`` pieces of the upstream's stream, then ``finish``."""
 
     def __init__(self, facts: Facts) -> None:
-        self.facts = facts
-        self.failure: GatewayError | None = None
-        self.started = False
-        self.done = False
-        self._frames = Frames()
         self._blocks = BlockWriter()
+        super().__init__(self._blocks.out)
+        self.facts = facts
         self._thought = Thought()
         self._calls = ToolCalls()
         self._unclosed: list[ToolCall] = []
@@ -81,43 +79,6 @@ class MessageStream:
     def content_started(self) -> bool:
         """Whether a block has been started."""
         return self._blocks.count > 0
-
-    def feed(self, data: bytes) -> bytes:
-        """The events that one piece of the stream makes due. Raises nothing."""
-        if self.done or self.failure is not None:
-            return b""
-        try:
-            for event, text in self._frames.feed(data):
-                self._read(event, text)
-                if self.done:  # whatever comes after the end mark is ignored
-                    break
-        except GatewayError as error:
-            self.failure = error
-        return self._due()
-
-    def finish(self) -> bytes:
-        """The last events, after the upstream closed its stream. Raises nothing."""
-        if self.done or self.failure is not None:
-            return b""
-        try:
-            for event, text in self._frames.close():
-                # Half an event says that the stream was cut, not that it was wrong.
-                if is_whole(text):
-                    self._read(event, text)
-            if not self.done:
-                self._end_without_mark()
-        except GatewayError as error:
-            self.failure = error
-        return self._due()
-
-    def _due(self) -> bytes:
-        out = self._blocks.out
-        if not out:
-            return b""
-        self.started = True
-        due = out[0] if len(out) == 1 else b"".join(out)
-        out.clear()
-        return due
 
     # Reading
 
@@ -343,7 +304,7 @@ class MessageStream:
         event: MessageStart = {"type": "message_start", "message": message}
         self._blocks.out.append(write_anthropic_event("message_start", event))
 
-    def _end_without_mark(self) -> None:
+    def _end_early(self) -> None:
         if not self.facts.ending.heard:
             raise UpstreamStreamCut("the upstream's stream ended before its answer did")
         self._end()

@@ -26,73 +26,34 @@ from typing import Any
 import orjson
 
 from conversion.dialects import Dialect
-from conversion.errors import GatewayError, UpstreamInvalid, UpstreamStreamCut
+from conversion.errors import UpstreamInvalid, UpstreamStreamCut
+from conversion.framed import FramedStream
 from conversion.openai_over_anthropic.counts import write_usage
 from conversion.openai_over_anthropic.errors import is_error, read_event_error, read_raw_error
 from conversion.openai_over_anthropic.facts import Facts
 from conversion.openai_over_anthropic.pieces import Pieces
-from conversion.sse import END_MARK, Frames, is_end_mark, is_whole, write_openai_chunk
+from conversion.sse import END_MARK, is_end_mark, write_openai_chunk
 from conversion.usage import FinishReason
 from conversion.wire.openai_completion import Chunk, Delta
 
 
-class ChunkStream:
+class ChunkStream(FramedStream):
     """The client's chunks of one attempt; ``feed`` pieces of the upstream's stream, then ``finish``."""
 
     def __init__(self, facts: Facts) -> None:
+        super().__init__([])
         self.facts = facts
-        self.failure: GatewayError | None = None
-        self.started = False
         self.content_started = False
-        self.done = False
-        self._frames = Frames()
         self._pieces = Pieces(facts)
-        self._out: list[bytes] = []
         self._head = b""
         self._tail = b""
-
-    def feed(self, data: bytes) -> bytes:
-        """The chunks that one piece of the stream makes due. Raises nothing."""
-        if self.done or self.failure is not None:
-            return b""
-        try:
-            for event, text in self._frames.feed(data):
-                self._read(event, text)
-                if self.done:  # whatever comes after the end is ignored
-                    break
-        except GatewayError as error:
-            self.failure = error
-        return self._due()
-
-    def finish(self) -> bytes:
-        """The last chunks, after the upstream closed its stream. Raises nothing."""
-        if self.done or self.failure is not None:
-            return b""
-        try:
-            for event, text in self._frames.close():
-                # Half an event says that the stream was cut, not that it was wrong.
-                if is_whole(text):
-                    self._read(event, text)
-            if not self.done:
-                self._end_without_stop()
-        except GatewayError as error:
-            self.failure = error
-        return self._due()
-
-    def _due(self) -> bytes:
-        if not self._out:
-            return b""
-        self.started = True
-        due = b"".join(self._out)
-        self._out.clear()
-        return due
 
     # Reading
 
     def _read(self, event: bytes, data: bytes) -> None:
         value = self._decoded(event, data)
         if value is None:
-            self._end_without_stop()
+            self._end_early()
             return
         kind = value.get("type")
         if kind == "content_block_delta":
@@ -183,7 +144,7 @@ class ChunkStream:
             chunk["usage"] = None
         return chunk
 
-    def _end_without_stop(self) -> None:
+    def _end_early(self) -> None:
         if not self.facts.heard:
             raise UpstreamStreamCut("the upstream's stream ended before its answer did")
         self._end()

@@ -15,8 +15,8 @@ from yarl import URL
 
 from conversion.dialects import Dialect
 from routing.header_rules import PROTECTED, Rule, apply
+from routing.pictures import CredentialPicture, ProviderPicture, Target
 from routing.providers.kind import InProcessAnswer, InProcessAsk
-from routing.snapshot import CredentialPicture, ProviderPicture, Target
 from routing.upstream.client import Pool, Pools, close_if_unused
 from routing.upstream.errors import (
     ConnectTimeout,

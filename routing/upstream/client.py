@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from routing.snapshot import ProviderPicture
+from routing.pictures import ProviderPicture
 from routing.upstream.errors import UpstreamTlsFailed
 
 KEEPALIVE_S = 30.0

@@ -16,8 +16,8 @@ from typing import Any
 import httpx
 
 from conversion.errors import GatewayError, UpstreamForbidden, UpstreamUnauthorized
+from routing.pictures import CredentialPicture, ProviderPicture
 from routing.providers.facts import ModelFacts, ProviderState, filled_up
-from routing.snapshot import CredentialPicture, ProviderPicture
 from routing.upstream.attempt import Outgoing, write_headers
 from routing.upstream.errors import UpstreamTlsFailed, UpstreamUnreachable
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable
 from types import TracebackType
 from typing import TypeVar
 
-from routing.snapshot import Timeouts
+from routing.pictures import Timeouts
 from routing.upstream.errors import FirstByteTimeout, IdleTimeout, TotalTimeout, UpstreamTimeout
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ import asyncio
 from collections import deque
 
 from routing.errors import ProviderBusy
-from routing.snapshot import ProviderPicture
+from routing.pictures import ProviderPicture
 
 
 class Turns:

@@ -3,9 +3,9 @@
 import itertools
 from typing import Any
 
+from routing.pictures import CredentialPicture, ProviderPicture, RetryPolicy, Target, Timeouts
 from routing.providers import KINDS
 from routing.secrets import OpenedSecret
-from routing.snapshot import CredentialPicture, ProviderPicture, RetryPolicy, Target, Timeouts
 
 SECRET = "sk-or-v1-planted-secret-0123456789abcdef"
 _numbers = itertools.count(1)

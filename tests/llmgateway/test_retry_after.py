@@ -17,7 +17,7 @@ from conversion.errors import (
 )
 from llmgateway.attempt import read_retry_after
 from llmgateway.pipeline import wait_before_repeat
-from routing.snapshot import RetryPolicy
+from routing.pictures import RetryPolicy
 from routing.upstream.errors import TotalTimeout, UpstreamTlsFailed, UpstreamUnreachable
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)

@@ -191,7 +191,7 @@ def test_the_first_enabled_route_by_position_comes_first():
 
     routes = snapshot.build().exact["name"].routes
 
-    assert [route.weighted for route in routes] == [True, False]
+    assert [route.strategy == "weighted" for route in routes] == [True, False]
     assert routes[0].targets[0].weight == 7
 
 

@@ -8,8 +8,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from routing import checks, snapshot
 from routing.models import Provider
+from routing.pictures import ProviderPicture
 from routing.providers.facts import ProviderState
-from routing.snapshot import ProviderPicture
 
 
 class Command(BaseCommand):

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from routing.pictures import ProviderPicture
 from routing.providers.kind import ProviderKind
-from routing.snapshot import ProviderPicture
 from routing.upstream.attempt import Outgoing, Reply, choose_credential, send, write_headers
 from routing.upstream.client import Pools
 from routing.upstream.errors import (

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from routing.snapshot import ProviderPicture
+from routing.pictures import ProviderPicture
 from routing.upstream.attempt import Outgoing, send
 from routing.upstream.client import Pools
 from routing.upstream.errors import UpstreamTlsFailed

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from routing.snapshot import Timeouts
+from routing.pictures import Timeouts
 from routing.upstream.errors import FirstByteTimeout, IdleTimeout, TotalTimeout
 from routing.upstream.patience import Patience
 
