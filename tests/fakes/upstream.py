@@ -77,6 +77,13 @@ class SeenRequest:
     def json(self) -> Any:
         return orjson.loads(self.body)
 
+    async def left(self) -> float:
+        """Seconds from its coming to its client's going; waits a second for that to be noted on a busy machine."""
+        async with asyncio.timeout(1):
+            while self.left_after_s is None:  # noqa: ASYNC110  (it tells nobody)
+                await asyncio.sleep(0.01)
+        return self.left_after_s
+
 
 class FakeUpstream:
     """The server; use as ``async with FakeUpstream() as upstream``."""

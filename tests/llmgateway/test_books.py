@@ -25,11 +25,8 @@ async def test_a_client_that_hangs_up_cancels_the_upstream_call_and_is_booked(
     hung_up_after_s = asyncio.get_running_loop().time() - upstream.requests[0].at_s
 
     [record] = await gateway.records(1)
-    await asyncio.sleep(0.1)
 
-    left_after_s = upstream.requests[0].left_after_s
-    assert left_after_s is not None
-    assert left_after_s - hung_up_after_s < 1
+    assert await upstream.requests[0].left() - hung_up_after_s < 1
     assert record.status == "client_closed"
     assert record.completion_tokens
     assert record.tokens_estimated is True
@@ -47,11 +44,9 @@ async def test_a_client_that_hangs_up_before_the_answer_is_booked_too(
     task.cancel()
 
     [record] = await gateway.records(1)
-    await asyncio.sleep(0.1)
 
     assert record.status == "client_closed"
-    assert upstream.requests[0].left_after_s is not None
-    assert upstream.requests[0].left_after_s < 0.5
+    assert await upstream.requests[0].left() < 0.5
 
 
 async def test_many_at_once_are_all_booked_once(gateway: Serving, upstream: FakeUpstream):

@@ -243,11 +243,8 @@ async def test_a_client_that_hangs_up_cancels_the_call_and_is_booked(
     hung_up_after_s = time.monotonic() - upstream.requests[0].at_s
 
     [record] = await gateway.records(1)
-    await asyncio.sleep(0.1)
 
-    left_after_s = upstream.requests[0].left_after_s
-    assert left_after_s is not None
-    assert left_after_s - hung_up_after_s < 1
+    assert await upstream.requests[0].left() - hung_up_after_s < 1
     assert (record.status, record.tokens_estimated) == ("client_closed", True)
 
 
@@ -263,11 +260,8 @@ async def test_a_client_that_hangs_up_before_the_answer_cancels_the_call_too(
     hung_up_after_s = time.monotonic() - upstream.requests[0].at_s
 
     [record] = await gateway.records(1)
-    await asyncio.sleep(0.1)
 
-    left_after_s = upstream.requests[0].left_after_s
-    assert left_after_s is not None
-    assert left_after_s - hung_up_after_s < 1
+    assert await upstream.requests[0].left() - hung_up_after_s < 1
     assert record.status == "client_closed"
 
 

@@ -304,10 +304,7 @@ def test_traits_know_claude_by_name():
 
 async def left_after_s(upstream: FakeUpstream) -> float:
     """When the last request's connection was closed, in seconds after it came."""
-    async with asyncio.timeout(1):
-        while upstream.requests[-1].left_after_s is None:  # noqa: ASYNC110  (it tells nobody)
-            await asyncio.sleep(0.01)
-    return upstream.requests[-1].left_after_s
+    return await upstream.requests[-1].left()
 
 
 @pytest.mark.parametrize("reads", [0, 1])
