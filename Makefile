@@ -1,6 +1,9 @@
 # make run   everything up to a running gateway with a demo model; PORT=9000 to listen elsewhere
 # make test  every check and test, cheapest first
 # make setup only the virtual environment
+# make fuzz  looks for bytes that break what reads them; make audit  known holes in the locked packages
+# make screenshots  the pictures in docs/screenshots anew; needs Chromium
+# make secrets  passwords and keys for compose.yaml, in .env
 
 HOST ?= 127.0.0.1
 PORT ?= 8000
@@ -12,7 +15,7 @@ UV_VERSION := 0.13.8
 BIN := .venv/bin
 MANAGE := $(BIN)/python manage.py
 
-.PHONY: run setup setup-dev check test fast lock bench clean
+.PHONY: run setup setup-dev check test fast lock bench audit fuzz screenshots secrets clean
 .DEFAULT_GOAL := run
 
 run: setup
@@ -82,10 +85,34 @@ fast: setup-dev
 lock:
 	$(BIN)/uv pip compile pyproject.toml --generate-hashes --python-version 3.11 --universal --upgrade --quiet --no-header -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --python-version 3.11 --universal --quiet --no-header -c requirements.lock -o requirements-dev.lock
+	echo 'atheris' | $(BIN)/uv pip compile - --generate-hashes --python-version 3.11 --quiet --no-header -o requirements-fuzz.lock
 	echo 'litellm[proxy]' | $(BIN)/uv pip compile - -c requirements.lock --generate-hashes --python-version 3.11 --universal --quiet --no-header -o requirements-litellm-proxy.lock
 
 bench: setup-dev
 	$(BIN)/python -m benchmarks
+
+# Known holes in the locked packages, from PyPI's advisories: needs the network, and fails where it cannot ask of one.
+AUDIT_VERSION := 2.10.1
+audit: setup
+	$(BIN)/uv tool run --quiet pip-audit==$(AUDIT_VERSION) --strict --require-hashes --disable-pip --progress-spinner off -r requirements.lock
+
+# atheris has wheels for Linux only and nothing else needs it, so it lies beside the environment.
+.venv/atheris/installed: requirements-fuzz.lock .venv/installed-dev
+	@if test -x $(BIN)/uv; then VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes --target $(@D) -r $<; \
+	 else $(BIN)/pip install --quiet --require-hashes --target $(@D) -r $<; fi
+	@touch $@
+
+# Each target for so many seconds: make fuzz FUZZ_S=600
+FUZZ_S ?= 60
+fuzz: .venv/atheris/installed
+	@PYTHONPATH=.venv/atheris $(BIN)/python -m fuzz --seconds $(FUZZ_S)
+
+screenshots: setup-dev
+	@$(BIN)/python -m tests.browser.screenshots
+
+# Random passwords and keys for compose.yaml, in .env, once; what is there stays.
+secrets:
+	@python3 deploy/make_secrets.py
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

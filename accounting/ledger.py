@@ -18,25 +18,28 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from concurrent.futures import Future
+from datetime import date, datetime
 from decimal import Decimal
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from django.db import DataError, Error, IntegrityError, connection, models, transaction
 
-from accounting import snapshot
+from accounting import rollups, snapshot
 from accounting.journal import CLOSING_BYTES, Journal, Segment, dead_segments
 from accounting.masking import Masker
 from accounting.models import UsageRecord
-from accounting.models.money import is_storable, to_pico
-from accounting.pricing import UNPRICED, cost_of
+from accounting.models.money import is_cost, to_pico
+from accounting.pricing import UNPRICED, cache_saved_usd, cost_of
 from conversion.usage import Usage
 
 log = logging.getLogger(__name__)
 attempts_log = logging.getLogger("accounting.attempts")
+
+Answer = TypeVar("Answer")
 
 BATCH_MAX = 500
 BATCH_WAIT_S = 0.05
@@ -66,6 +69,9 @@ class Entry(msgspec.Struct, kw_only=True):
     request_bytes: int
     provider_kind: str = ""
     after_error: str = ""
+    member: str = ""
+    end_user: str = ""
+    tags: str = ""
     agent: str = ""
     session: str = ""
     duration_ms: int | None = None
@@ -83,8 +89,10 @@ class Entry(msgspec.Struct, kw_only=True):
     cache_write_tokens: int | None = None
     cache_write_1h_tokens: int | None = None
     reasoning_tokens: int | None = None
+    prompt_images: int | None = None
     tokens_estimated: bool = False
     cost_usd: Decimal | None = None
+    cache_saved_usd: Decimal | None = None
     cost_source: str = UsageRecord.CostSource.UNPRICED.value
     price_id: int | None = None
     answer_bytes: int = 0
@@ -106,16 +114,47 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Entry).decode
 
 
+class Question:
+    """Something to be asked of the database once all is written that was settled before."""
+
+    __slots__ = ("answer", "ask")
+
+    def __init__(self, ask: Callable[[], Any]) -> None:
+        self.ask = ask
+        self.answer: Future[Any] = Future()
+
+    def run(self) -> None:
+        """Ask, and hand the answer or the failure to whoever waits."""
+        if not self.answer.set_running_or_notify_cancel():
+            return
+        try:
+            self.answer.set_result(self.ask())
+        except Exception as error:
+            log.exception("a question to the ledger failed")
+            self.answer.set_exception(error)
+            connection.close()
+
+
 class Ledger:
     """The journal and the writing thread of one process."""
 
     def __init__(
-        self, directory: Path, *, observe: Callable[[Sequence[Entry]], None] | None = None
+        self,
+        directory: Path,
+        *,
+        observe: Callable[[Sequence[Entry]], None] | None = None,
+        prepare: Callable[[], object] | None = None,
     ) -> None:
-        """``observe`` is told of each batch of attempts once it is booked, in the writing thread."""
+        """``observe`` is told of each batch of attempts once it is booked; ``prepare`` is called before the first one.
+
+        Both in the writing thread.
+        """
         self._journal = Journal(directory)
         self._observe = observe
-        self._queue: queue.SimpleQueue[tuple[Entry, Segment] | None] = queue.SimpleQueue()
+        self._prepare = prepare
+        self._queue: queue.SimpleQueue[tuple[Entry, Segment] | Question | None] = (
+            queue.SimpleQueue()
+        )
         self._thread: threading.Thread | None = None
         self._is_closing = threading.Event()
 
@@ -166,9 +205,10 @@ class Ledger:
     def settle(self, entry: Entry, segment: Segment, usage: Usage) -> None:
         """Book how an attempt ended. The caller has set status, error, times and bytes; called once for each."""
         price = snapshot.current().price_at(entry.provider, entry.upstream_model, entry.started_at)
-        cost = cost_of(usage, price)
-        if cost.amount_usd is not None and not is_storable(cost.amount_usd):
+        cost = cost_of(usage, price, images=entry.prompt_images)
+        if cost.amount_usd is not None and not is_cost(cost.amount_usd):
             cost = UNPRICED
+        saved_usd = cache_saved_usd(usage, price)
         entry.prompt_tokens = usage.prompt_tokens
         entry.completion_tokens = usage.completion_tokens
         entry.cache_read_tokens = usage.cache_read_tokens
@@ -177,6 +217,7 @@ class Ledger:
         entry.reasoning_tokens = usage.reasoning_tokens
         entry.tokens_estimated = usage.estimated
         entry.cost_usd = cost.amount_usd
+        entry.cache_saved_usd = saved_usd if saved_usd is None or is_cost(saved_usd) else None
         entry.cost_source = cost.source
         entry.price_id = cost.price_pk
         _make_storable(entry)
@@ -186,6 +227,18 @@ class Ledger:
             line = _encode(msgspec.structs.replace(entry, notes=[]))
         self._journal.close(segment, line)
         self._queue.put((entry, segment))
+
+    def after_booked(self, ask: Callable[[], Answer]) -> "Future[Answer]":
+        """What ``ask`` finds in the database once all that was settled before this call is there, and nothing later.
+
+        It is asked in the writing thread, between two batches; where that does not run, at once in this one.
+        """
+        question = Question(ask)
+        if self.is_writing:
+            self._queue.put(question)
+        else:
+            question.run()
+        return question.answer
 
     def flush(self, timeout_s: float = 5.0) -> None:
         """Wait until all that was settled so far is in the database. For tests and commands, not for requests.
@@ -201,7 +254,8 @@ class Ledger:
 
     def _write_forever(self) -> None:
         try:
-            goes_on = self._keep_trying(self._replay)
+            goes_on = self._prepare is None or self._keep_trying(self._prepare)
+            goes_on = goes_on and self._keep_trying(self._replay)
             while goes_on:
                 goes_on = self._write_next_batch()
         finally:
@@ -215,11 +269,15 @@ class Ledger:
     def _write_next_batch(self) -> bool:
         """Wait for entries and write them; False when the ledger is closing and nothing is left."""
         batch = [self._queue.get()]
-        if not self._is_closing.is_set():
+        if not self._is_closing.is_set() and not isinstance(batch[0], Question):
             time.sleep(BATCH_WAIT_S)
-        while len(batch) < BATCH_MAX and not self._queue.empty():
+        while (
+            len(batch) < BATCH_MAX
+            and not self._queue.empty()
+            and not isinstance(batch[-1], Question)  # which is not to see what was settled after it
+        ):
             batch.append(self._queue.get())
-        settled = [item for item in batch if item is not None]
+        settled = [item for item in batch if isinstance(item, tuple)]
         refused: set[str] = set()
         if settled and not self._keep_trying(lambda: refused.update(self._book(settled))):
             return False
@@ -230,6 +288,8 @@ class Ledger:
         log_attempts(entries)
         if self._observe is not None:
             self._observe(entries)
+        if isinstance(batch[-1], Question):
+            batch[-1].run()
         return not (self._is_closing.is_set() and self._queue.empty())
 
     def _book(self, settled: Sequence[tuple[Entry, Segment]]) -> set[str]:
@@ -277,19 +337,62 @@ def _fields_to_log(entry: Entry) -> dict[str, Any]:
 
 
 def write_rows(entries: Iterable[Entry]) -> None:
-    """Write entries as ledger rows; those whose id is there already are left as they are."""
+    """Write entries as ledger rows, and add them to the daily sums; those whose id is there already are left out."""
+    # In the order of their ids, so that two processes that replay the same cannot wait for each other.
+    entries = sorted(entries, key=attrgetter("id"))
+    rows = _rows(entries)
+    try:
+        _write_new(entries, rows)
+    except _SomeWereThere:
+        _write_those_missing(entries, rows)
+
+
+class _SomeWereThere(Exception):
+    """Not all rows of a batch were new."""
+
+
+def _write_new(entries: Sequence[Entry], rows: Sequence[Sequence[Any]]) -> None:
+    """Write rows in one go, or none of them.
+
+    Raises:
+        _SomeWereThere: at least one of them.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.executemany(_insertion(), rows)
+        if rows and cursor.rowcount != len(rows):
+            raise _SomeWereThere
+        rollups.add_records(entries)
+
+
+def _write_those_missing(entries: Sequence[Entry], rows: Sequence[Sequence[Any]]) -> None:
+    """Write rows one by one, to be told of each whether it was new. Slow, but only a replay has rows twice."""
+    statement = _insertion()
+    new: list[Entry] = []
+    with transaction.atomic(), connection.cursor() as cursor:
+        for entry, row in zip(entries, rows, strict=True):
+            cursor.execute(statement, row)
+            if cursor.rowcount:
+                new.append(entry)
+        rollups.add_records(new)
+
+
+def put_back(entries: Sequence[Entry]) -> int:
+    """Write entries whose daily sums are kept, because they come from an archive; how many were not there."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.executemany(_insertion(), _rows(entries))
+        return max(0, cursor.rowcount) if entries else 0
+
+
+def _insertion() -> str:
+    """One prepared statement, past the ORM, costs a fifth of bulk_create (docs/contributors/measurements.md)."""
     quote = connection.ops.quote_name
     columns = ", ".join(quote(field.attname) for field in UsageRecord._meta.concrete_fields)
     marks = ", ".join(["%s"] * len(COLUMNS))
-    # One prepared statement, past the ORM, costs a fifth of bulk_create (docs/contributors/measurements.md). All
-    # names in it come from the model.
-    statement = (
+    # All names in it come from the model.
+    return (
         f"INSERT INTO {quote(UsageRecord._meta.db_table)} ({columns}) VALUES ({marks}) "  # noqa: S608
         "ON CONFLICT DO NOTHING"
     )
-    rows = _rows(entries)
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.executemany(statement, rows)
 
 
 def write_all_but_refused(entries: Sequence[Entry]) -> set[str]:
@@ -334,6 +437,20 @@ def replay(directory: Path) -> int:
         else:
             segment.remove()
         count += len(entries)
+    return count
+
+
+def entries_waiting(directory: Path, *, before: date) -> int:
+    """How many entries from before a day are in the journals of processes that are gone; they are left there."""
+    count = 0
+    for segment in dead_segments(directory):
+        try:
+            entries = (_read_line(line, segment.path) for line in segment.lines())
+            count += len(
+                {entry.id for entry in entries if entry and entry.started_at.date() < before}
+            )
+        finally:
+            segment.keep()
     return count
 
 
@@ -390,6 +507,7 @@ def _rows(entries: Iterable[Entry]) -> list[list[Any]]:
         row = list(_values(entry))
         row[_STARTED] = adapt_moment(entry.started_at)
         row[_COST] = None if entry.cost_usd is None else to_pico(entry.cost_usd)
+        row[_SAVED] = None if entry.cache_saved_usd is None else to_pico(entry.cache_saved_usd)
         row[_NOTES] = adapt_json(entry.notes, None) if entry.notes else no_notes
         rows.append(row)
     return rows
@@ -402,11 +520,13 @@ _FREE_TEXTS = (
     "upstream_id",
     "agent",
     "session",
+    "end_user",
+    "tags",
     "error_message",
 )
 _free_texts = attrgetter(*_FREE_TEXTS)
 _MASKER = Masker()
-_SUSPICIOUS = re.compile(r"sk-|gw-|AKIA|AIza|gh[pousr]_|github_pat_|xox|eyJ|://|[Bb]earer")
+_SUSPICIOUS = re.compile(r"sk-|gwm?-|AKIA|AIza|gh[pousr]_|github_pat_|xox|eyJ|://|[Bb]earer")
 """A quick look that spares nearly every entry the masker's long one."""
 _FREE_NUMBERS = (
     "upstream_status",
@@ -416,9 +536,11 @@ _FREE_NUMBERS = (
     "cache_write_tokens",
     "cache_write_1h_tokens",
     "reasoning_tokens",
+    "prompt_images",
 )
 _free_numbers = attrgetter(*_FREE_NUMBERS)
 _values = attrgetter(*COLUMNS)
 _STARTED = COLUMNS.index("started_at")
 _COST = COLUMNS.index("cost_usd")
+_SAVED = COLUMNS.index("cache_saved_usd")
 _NOTES = COLUMNS.index("notes")

@@ -11,19 +11,45 @@ CostSource = Literal["provider", "price_book", "unpriced"]
 MTOK = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class PriceTag:
-    """The prices of one model from a moment on; what the price book leaves empty is filled in already."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """What each sort of token costs; what the price book leaves empty is filled in already."""
 
-    pk: int
-    valid_from_at: datetime
     prompt_usd_per_mtok: Decimal
     completion_usd_per_mtok: Decimal
     cache_read_usd_per_mtok: Decimal
     cache_write_5m_usd_per_mtok: Decimal
     cache_write_1h_usd_per_mtok: Decimal
     reasoning_usd_per_mtok: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TierRates(Rates):
+    """The rates of all tokens of a request whose prompt is longer than ``prompt_tokens_above``.
+
+    The prompt with its cache reads and writes is what counts, and the answer costs more, too: Anthropic's page on
+    prices (long context: above 200,000 input tokens) and Google's on Gemini's (prompts above 200k), read November 2026.
+    """
+
+    prompt_tokens_above: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceTag(Rates):
+    """The prices of one model from a moment on. ``tiers`` are in order, the longest prompts first."""
+
+    pk: int
+    valid_from_at: datetime
     request_usd: Decimal
+    image_usd: Decimal = Decimal(0)
+    tiers: tuple[TierRates, ...] = ()
+
+    def rates_for(self, prompt_tokens: int) -> Rates:
+        """The rates of a request with a prompt of so many tokens, cache reads and writes included."""
+        for tier in self.tiers:
+            if prompt_tokens > tier.prompt_tokens_above:
+                return tier
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +64,88 @@ class Cost:
 UNPRICED = Cost(amount_usd=None, source="unpriced")
 
 
-def cost_of(usage: Usage, price: PriceTag | None) -> Cost:
+def _cached_in(usage: Usage) -> tuple[int, int, int]:
+    """Prompt tokens that were read from a cache, written to one for 5 minutes, and for 1 hour."""
+    written_1h = usage.cache_write_1h_tokens or 0
+    written_5m = max(0, (usage.cache_write_tokens or 0) - written_1h)
+    return usage.cache_read_tokens or 0, written_5m, written_1h
+
+
+def cost_of(usage: Usage, price: PriceTag | None, *, images: int | None = 0) -> Cost:
     """Cost in USD: the provider's own figure where it gave one, else from the price.
 
-    Unpriced when there is neither, or when the tokens are not known.
+    Unpriced when there is neither, or when the tokens are not known; also when each of the prompt's ``images``
+    costs something and their number is not known.
     """
     if usage.cost_usd is not None:
         return Cost(amount_usd=usage.cost_usd, source="provider")
     if price is None or usage.prompt_tokens is None or usage.completion_tokens is None:
         return UNPRICED
-    cache_read = usage.cache_read_tokens or 0
-    cache_write_1h = usage.cache_write_1h_tokens or 0
-    cache_write_5m = max(0, (usage.cache_write_tokens or 0) - cache_write_1h)
+    if images is None and price.image_usd:
+        return UNPRICED
+    read, written_5m, written_1h = _cached_in(usage)
     reasoning = usage.reasoning_tokens or 0
-    uncached = max(0, usage.prompt_tokens - cache_read - cache_write_5m - cache_write_1h)
+    uncached = max(0, usage.prompt_tokens - read - written_5m - written_1h)
     spoken = max(0, usage.completion_tokens - reasoning)
+    rates = price.rates_for(usage.prompt_tokens)
     usd_mtok = (
-        uncached * price.prompt_usd_per_mtok
-        + cache_read * price.cache_read_usd_per_mtok
-        + cache_write_5m * price.cache_write_5m_usd_per_mtok
-        + cache_write_1h * price.cache_write_1h_usd_per_mtok
-        + spoken * price.completion_usd_per_mtok
-        + reasoning * price.reasoning_usd_per_mtok
+        uncached * rates.prompt_usd_per_mtok
+        + read * rates.cache_read_usd_per_mtok
+        + written_5m * rates.cache_write_5m_usd_per_mtok
+        + written_1h * rates.cache_write_1h_usd_per_mtok
+        + spoken * rates.completion_usd_per_mtok
+        + reasoning * rates.reasoning_usd_per_mtok
     )
     return Cost(
-        amount_usd=usd_mtok / MTOK + price.request_usd,
+        amount_usd=usd_mtok / MTOK + price.request_usd + (images or 0) * price.image_usd,
         source="price_book",
         price_pk=price.pk,
     )
+
+
+def cache_saved_usd(usage: Usage, price: PriceTag | None) -> Decimal | None:
+    """What the same prompt would have cost more without caches, by the price; less than 0 where writes cost more.
+
+    None where that cannot be known: without a price, without a count of the prompt, or where the provider told
+    nothing of caches. The provider's own figure does not matter here.
+    """
+    told = (usage.cache_read_tokens, usage.cache_write_tokens, usage.cache_write_1h_tokens)
+    if price is None or usage.prompt_tokens is None or told == (None, None, None):
+        return None
+    read, written_5m, written_1h = _cached_in(usage)
+    rates = price.rates_for(usage.prompt_tokens)
+    plain = rates.prompt_usd_per_mtok
+    usd_mtok = (
+        read * (plain - rates.cache_read_usd_per_mtok)
+        + written_5m * (plain - rates.cache_write_5m_usd_per_mtok)
+        + written_1h * (plain - rates.cache_write_1h_usd_per_mtok)
+    )
+    return usd_mtok / MTOK
+
+
+def worst_cost(
+    prompt_tokens: int, completion_tokens: int, images: int, price: PriceTag | None
+) -> Decimal | None:
+    """The most that a request with at most so many tokens and images can cost; None without a price.
+
+    Each token at the dearest rate of its kind, be it read from a cache, written to one, or thought; by the dearest
+    of the tiers that a prompt up to this length can fall into.
+    """
+    if price is None:
+        return None
+    within_reach = (tier for tier in price.tiers if prompt_tokens > tier.prompt_tokens_above)
+    usd_mtok = max(
+        _dearest(rates, prompt_tokens, completion_tokens) for rates in (price, *within_reach)
+    )
+    return usd_mtok / MTOK + price.request_usd + images * price.image_usd
+
+
+def _dearest(rates: Rates, prompt_tokens: int, completion_tokens: int) -> Decimal:
+    prompt = max(
+        rates.prompt_usd_per_mtok,
+        rates.cache_read_usd_per_mtok,
+        rates.cache_write_5m_usd_per_mtok,
+        rates.cache_write_1h_usd_per_mtok,
+    )
+    completion = max(rates.completion_usd_per_mtok, rates.reasoning_usd_per_mtok)
+    return prompt_tokens * prompt + completion_tokens * completion

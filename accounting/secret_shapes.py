@@ -7,8 +7,8 @@ from typing import Any
 
 import re2
 
-OWN_KEY = r"gw-[0-9A-Za-z]{20,}"
-"""The gateway's own keys (accounting/keys.py), also one that is cut off."""
+OWN_KEY = r"gwm?-[0-9A-Za-z]{20,}"
+"""The gateway's own keys (accounting/keys.py) and tokens (llmgateway/api/tokens.py), also one that is cut off."""
 
 # Where a word may begin: in JSON a line break before it is written as \n, which ends in a letter.
 _BEGIN = r"(?:\b|_|\\[nrtbf]|\\u[0-9A-Fa-f]{4}|%[0-9A-Fa-f]{2})"
@@ -51,7 +51,7 @@ VALUES = (
 """Texts that are secrets by what stands before them; the first group is the secret."""
 
 TAIL = (
-    r"(?:" + _BEGIN + r"sk-|gw-|AKIA|AIza|gh[pousr]_|github_pat_|xox[a-z]-|eyJ)"
+    r"(?:" + _BEGIN + r"sk-|gwm?-|AKIA|AIza|gh[pousr]_|github_pat_|xox[a-z]-|eyJ)"
     r"[\w./+=-]*\z"
 )
 """The beginning of a secret at the very end of a text that breaks off."""

@@ -4,26 +4,44 @@ Works as ``routing/snapshot.py`` does: every change of a watched row counts up o
 looks at it several times a second off the hot path, reads all rows anew when it has moved, and swaps whole.
 """
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, TextField
+from django.db.models.functions import Cast
 from django.db.models.signals import post_delete, post_save
 
 from accounting import models
+from accounting.admission.rules import RuleBook, project_holder, read_rules
+from accounting.admission.values import Rules
+from accounting.key_lines import newest_names
 from accounting.masking import Mask, make_mask
+from accounting.price_book import price_at, read_tags
 from accounting.pricing import PriceTag
 from conversion.names import matches_any
 
-WATCHED = (models.Team, models.Project, models.VirtualKey, models.Price, models.MaskPattern)
+WATCHED = (
+    models.Team,
+    models.Project,
+    models.VirtualKey,
+    models.Budget,
+    models.Price,
+    models.PriceTier,
+    models.MaskPattern,
+)
 
 
-@dataclass(frozen=True, slots=True)
-class KeyPicture:
-    """A virtual key with its team. ``allowed`` holds exact names and patterns with ``*``; empty allows all."""
+class KeyPicture(msgspec.Struct, frozen=True, gc=False):
+    """A virtual key with its team. ``allowed`` holds exact names and patterns with ``*``; empty allows all.
+
+    The name of a key that was rotated is that of the newest of its line: to routing and reports they are one. It holds
+    nothing that could hold it: a hundred thousand of them are nothing that a collection of garbage has to look at.
+    """
 
     pk: int
     name: str
@@ -32,6 +50,10 @@ class KeyPicture:
     enabled: bool
     expires_at: datetime | None
     allowed: tuple[str, ...]
+    member: str = ""
+    holder: str = ""
+    revoked_at: datetime | None = None
+    is_rotated: bool = False
 
     def may_ask_for(self, alias: str) -> bool:
         """Whether this key may ask for the model name."""
@@ -40,17 +62,25 @@ class KeyPicture:
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """All keys, prices and masks at one moment. Prices of a model are in order, newest first; masks as configured."""
+    """All keys, prices and masks at one moment. Prices of a model are in order, newest first; masks as configured; projects by team."""
 
     number: int
     by_digest: Mapping[str, KeyPicture]
     prices: Mapping[tuple[str, str], tuple[PriceTag, ...]]
     masks: tuple[Mask, ...] = ()
+    projects: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    rules: Mapping[str, Rules] = field(default_factory=dict)
+
+    def rules_over(self, key: KeyPicture, project: str) -> tuple[Rules, ...]:
+        """What a request of the key is held to: the key's own rules, its project's and its team's."""
+        if not self.rules:
+            return ()
+        holders = (key.holder, project_holder(key.team, project), key.team)
+        return tuple(rules for holder in holders if (rules := self.rules.get(holder)))
 
     def price_at(self, provider: str, upstream_model: str, moment: datetime) -> PriceTag | None:
         """The price in force at the moment, None when there is none."""
-        tags = self.prices.get((provider, upstream_model), ())
-        return next((tag for tag in tags if tag.valid_from_at <= moment), None)
+        return price_at(self.prices, provider, upstream_model, moment)
 
 
 class _Held:
@@ -98,55 +128,76 @@ def _row_changed(**_kwargs: Any) -> None:
 def build() -> KeyRing:
     """A picture of the rows as they are now. Reads the database; never called on the hot path."""
     with transaction.atomic():
-        number = version()
-        rows = models.VirtualKey.objects.values_list(
-            "digest",
-            "pk",
-            "name",
-            "team__slug",
-            "default_project__slug",
-            "enabled",
-            "team__enabled",
-            "expires_at",
-            "allowed_aliases",
+        number = version()  # first: what changes from now on makes another picture
+        book = read_rules()
+        return KeyRing(
+            number=number,
+            by_digest=_read_keys(book),
+            prices=read_tags(),
+            masks=tuple(
+                make_mask(row.name, row.pattern, row.replacement)
+                for row in models.MaskPattern.objects.filter(enabled=True)
+            ),
+            projects=_read_projects(),
+            rules=book.rules,
         )
-        by_digest = {
-            digest: KeyPicture(
-                pk, name, team, project or "", enabled and team_enabled, expires_at, tuple(allowed)
-            )
-            for digest, pk, name, team, project, enabled, team_enabled, expires_at, allowed in rows.iterator()
-        }
-        prices: dict[tuple[str, str], list[PriceTag]] = {}
-        for price in models.Price.objects.order_by("-valid_from_at"):
-            prices.setdefault((price.provider, price.upstream_model), []).append(_tag(price))
-        masks = tuple(
-            make_mask(row.name, row.pattern, row.replacement)
-            for row in models.MaskPattern.objects.filter(enabled=True)
-        )
-    return KeyRing(
-        number=number,
-        by_digest=by_digest,
-        prices={model: tuple(tags) for model, tags in prices.items()},
-        masks=masks,
-    )
 
 
-def _tag(price: models.Price) -> PriceTag:
-    prompt = price.prompt_usd_per_mtok
-    write_5m = price.cache_write_5m_usd_per_mtok
-    write_5m = prompt if write_5m is None else write_5m
-    write_1h = price.cache_write_1h_usd_per_mtok
-    completion = price.completion_usd_per_mtok
-    read = price.cache_read_usd_per_mtok
-    reasoning = price.reasoning_usd_per_mtok
-    return PriceTag(
-        pk=price.pk,
-        valid_from_at=price.valid_from_at,
-        prompt_usd_per_mtok=prompt,
-        completion_usd_per_mtok=completion,
-        cache_read_usd_per_mtok=prompt if read is None else read,
-        cache_write_5m_usd_per_mtok=write_5m,
-        cache_write_1h_usd_per_mtok=write_5m if write_1h is None else write_1h,
-        reasoning_usd_per_mtok=completion if reasoning is None else reasoning,
-        request_usd=price.request_usd,
+def _read_keys(book: RuleBook) -> dict[str, KeyPicture]:
+    rows = models.VirtualKey.objects.values_list(
+        "digest",
+        "pk",
+        "name",
+        "team__slug",
+        "default_project__slug",
+        "enabled",
+        "team__enabled",
+        "expires_at",
+        Cast("allowed_aliases", TextField()),  # Django would decode each, most of them empty
+        "owner__username",
+        "revoked_at",
     )
+    successors = newest_names()
+    before = _Held.ring.by_digest
+    allowed_by_text: dict[str, tuple[str, ...]] = {}
+    read: dict[str, KeyPicture] = {}
+    for (
+        digest,
+        pk,
+        name,
+        team,
+        project,
+        enabled,
+        team_enabled,
+        expires_at,
+        text,
+        member,
+        revoked_at,
+    ) in rows.iterator():
+        allowed = allowed_by_text.get(text)
+        if allowed is None:
+            allowed = allowed_by_text[text] = tuple(json.loads(text))
+        key = KeyPicture(
+            pk,
+            successors.get(pk, name),
+            team,
+            project or "",
+            enabled and team_enabled,
+            expires_at,
+            allowed,
+            member or "",
+            revoked_at=revoked_at,
+            is_rotated=pk in successors,
+            holder=book.key_holders.get(pk, ""),
+        )
+        # Most are what they were: to keep them spares letting go of so many at once, which holds up every request.
+        held = before.get(digest)
+        read[digest] = held if held == key else key
+    return read
+
+
+def _read_projects() -> dict[str, frozenset[str]]:
+    projects: dict[str, set[str]] = {}
+    for team, slug in models.Project.objects.values_list("team__slug", "slug"):
+        projects.setdefault(team, set()).add(slug)
+    return {team: frozenset(slugs) for team, slugs in projects.items()}

@@ -24,7 +24,7 @@ Errors of the network itself (refused, reset, timeouts) are the branch in ``rout
 """
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Self
 
 MESSAGE_CHARS_MAX = 1000
 
@@ -39,6 +39,17 @@ class GatewayError(Exception):
         super().__init__(message)
         self.message = message
         self.retry_after_s = retry_after_s
+
+    def as_value(self) -> Self:
+        """The error, to be kept: without its and its causes' tracebacks.
+
+        Their frames know whoever keeps it, and what those hold, be it 64 MB, would wait for the collector.
+        """
+        error: BaseException | None = self
+        while error is not None and error.__traceback__ is not None:
+            error.__traceback__ = None
+            error = error.__cause__ or error.__context__
+        return self
 
 
 class ConversionError(GatewayError):

@@ -30,7 +30,7 @@ class FramedStream(ABC):
                 if self.done:  # whatever comes after the end is ignored
                     break
         except GatewayError as error:
-            self.failure = error
+            self.failure = error.as_value()
         return self._due()
 
     def finish(self) -> bytes:
@@ -45,7 +45,7 @@ class FramedStream(ABC):
             if not self.done:
                 self._end_early()
         except GatewayError as error:
-            self.failure = error
+            self.failure = error.as_value()
         return self._due()
 
     def _due(self) -> bytes:

@@ -73,7 +73,7 @@ class Passthrough:
         try:
             whole = self._cutter.feed(data)
         except UpstreamInvalid as error:
-            self.failure = error
+            self.failure = error.as_value()
             return b""
         return self._pass(whole) if whole else b""
 
@@ -129,7 +129,7 @@ class Passthrough:
                 if self.done:
                     break
         except GatewayError as error:
-            self.failure = error
+            self.failure = error.as_value()
         self.started = self.started or bool(passed)
         return b"".join(passed)
 

@@ -1,6 +1,7 @@
 """The ASGI application: the hot path through the lean handler, pages through Django's own."""
 
 import os
+from functools import cache
 from typing import Any, cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmgateway.settings")
@@ -10,7 +11,6 @@ from django.core.asgi import get_asgi_application
 pages = get_asgi_application()
 
 # What follows needs the apps to be loaded.
-from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
 
 from llmgateway import current
@@ -26,9 +26,6 @@ hot = LeanHandler(
 )
 
 
-others = ProtocolTypeRouter({"websocket": URLRouter([])})
-
-
 async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     """What an ASGI server calls."""
     if scope["type"] == "http":
@@ -38,8 +35,16 @@ async def application(scope: dict[str, Any], receive: Receive, send: Send) -> No
             await pages(scope, receive, cast("Any", send))
     elif scope["type"] == "lifespan":
         await lifespan(receive, send)
-    else:
-        await others(scope, receive, send)
+    elif scope["type"] == "websocket":
+        await sockets()(scope, receive, send)
+
+
+@cache
+def sockets() -> Any:
+    """The WebSockets, loaded when the first one comes: most processes never see one."""
+    from llmgateway.live_view.sockets import application as live_application  # noqa: PLC0415
+
+    return live_application
 
 
 async def lifespan(receive: Receive, send: Send) -> None:

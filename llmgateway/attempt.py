@@ -30,9 +30,12 @@ from conversion.errors import (
     UpstreamOutOfCredit,
     UpstreamUnauthorized,
 )
+from conversion.needs import count_images
 from conversion.pairs import make_converter
 from conversion.report import Report
 from conversion.usage import Usage
+from llmgateway.admitting import Admission
+from llmgateway.attribution import Origin
 from llmgateway.exchange import ClientRequest
 from llmgateway.recording import Recorder
 from llmgateway.runtime import Runtime
@@ -47,7 +50,7 @@ from routing.upstream.attempt import (
     send,
     write_headers,
 )
-from routing.upstream.turns import Turns
+from routing.upstream.turns import Turn
 
 Status = UsageRecord.Status
 RETRY_AFTER_S_MAX = 24 * 3600
@@ -65,8 +68,26 @@ class Asked:
     ask: ClientRequest
     call: Call
     key: KeyPicture
+    origin: Origin
     is_strict: bool = False
     recorder: Recorder | None = None
+    admission: Admission | None = None
+    under_way: "dict[str, Asked] | None" = None
+    attempt: "Attempt | None" = None
+    attempts: int = 0
+
+    def begin(self, under_way: "dict[str, Asked]") -> None:
+        """The request is under way: the live view can see it from now on."""
+        self.under_way = under_way
+        under_way[self.ask.id] = self
+
+    def finish(self) -> None:
+        """The request is over: give back what was held for it."""
+        self.attempt = None  # which knows this object, too: no collector needs to find that out
+        if self.under_way is not None:
+            self.under_way.pop(self.ask.id, None)
+        if self.admission is not None:
+            self.admission.finish()
 
 
 class Attempt:
@@ -85,6 +106,7 @@ class Attempt:
         "entry",
         "reply",
         "target",
+        "ttft_ms",
     )
 
     def __init__(self, asked: Asked, target: Target, ledger: Ledger) -> None:
@@ -114,10 +136,11 @@ class Attempt:
         self.entry: Entry | None = None
         self.credential: CredentialPicture | None = None
         self._segment: Segment | None = None
-        self._turn: Turns | None = None
+        self._turn: Turn | None = None
         self._live: Live | None = None
         self._ledger = ledger
         self._began_s = 0.0
+        self.ttft_ms: int | None = None
 
     async def begin(self, runtime: Runtime, *, number: int, after: GatewayError | None) -> Reply:
         """Note the attempt in the journal, send it, and return the answer that has begun.
@@ -133,9 +156,13 @@ class Attempt:
         """
         provider, live = self.target.provider, runtime.live
         self._live = live
-        outgoing = self.outgoing()
+        traceparent, ask = "", self.asked.ask
+        if runtime.tracer is not None and ask.trace is not None:
+            traceparent = runtime.tracer.attempt(ask.trace, record_id(ask, number))
+        outgoing = self.outgoing(traceparent)
         self._turn = await runtime.turns.take(provider)
         self._began_s = time.monotonic()
+        self.asked.attempt, self.asked.attempts = self, number
         self.entry = self._new_entry(number, after)
         self._segment = self._ledger.open_entry(self.entry)
         live.cooldowns.begin(self.target.pk, self._began_s)
@@ -164,7 +191,7 @@ class Attempt:
             raise await self._read_error(reply)
         return reply
 
-    def outgoing(self) -> Outgoing:
+    def outgoing(self, traceparent: str = "") -> Outgoing:
         """What is sent, but for the gateway's credential.
 
         Raises:
@@ -172,6 +199,8 @@ class Attempt:
         """
         ask, call, key, target = self.asked.ask, self.asked.call, self.asked.key, self.target
         headers = headers_along(ask, self.dialect, target.provider.kind.client_headers)
+        if traceparent:
+            headers = {**headers, "traceparent": traceparent}
         if target.provider.is_pass_through:
             headers = {**headers, **client_credential(ask, target.provider.slug)}
         places: Mapping[str, str] = {}
@@ -179,11 +208,11 @@ class Attempt:
             places = {
                 "request_id": ask.id,
                 "team": key.team,
-                "project": key.project,
+                "project": self.asked.origin.project,
                 "key": key.name,
                 "model": call.alias,
                 "upstream_model": target.upstream_model,
-                "session": ask.session,
+                "session": self.asked.origin.session,
                 "agent": ask.agent,
             }
         return Outgoing(
@@ -267,7 +296,6 @@ class Attempt:
         status: str,
         *,
         error: GatewayError | None = None,
-        ttft_ms: int | None = None,
         answer_bytes: int = 0,
     ) -> None:
         """Give the turn back and book the attempt; without effect where it was never noted, or is booked already."""
@@ -281,7 +309,7 @@ class Attempt:
         converter = self.converter
         entry.status = status
         entry.duration_ms = round(self.elapsed_s() * 1000)
-        entry.ttft_ms = ttft_ms
+        entry.ttft_ms = self.ttft_ms
         entry.answer_bytes = answer_bytes
         entry.answered_model = converter.answered_model
         # The header's id is the call's: what a provider's own log and support go by.
@@ -295,6 +323,8 @@ class Attempt:
             if isinstance(error, UpstreamError) and error.upstream_status:
                 entry.upstream_status = error.upstream_status
         self._ledger.settle(entry, segment, self._usage())
+        if self.asked.admission is not None:
+            self.asked.admission.note(entry)
         if self.asked.recorder is not None:
             self.asked.recorder.finish(entry)
 
@@ -325,13 +355,17 @@ class Attempt:
 
     def _new_entry(self, number: int, after: GatewayError | None) -> Entry:
         ask, call, key, target = self.asked.ask, self.asked.call, self.asked.key, self.target
+        origin = self.asked.origin
         return Entry(
-            id=f"{ask.id.removeprefix('req_')}-{number}",
+            id=record_id(ask, number),
             request_id=ask.id,
             attempt=number,
             started_at=datetime.now(UTC),
             team=key.team,
-            project=key.project,
+            project=origin.project,
+            member=key.member,
+            end_user=origin.end_user,
+            tags=origin.tags,
             key_id=key.pk,
             key_name=key.name,
             alias=call.alias,
@@ -341,11 +375,17 @@ class Attempt:
             upstream_dialect=self.dialect.value,
             streamed=call.stream,
             request_bytes=len(self.converter.request),
-            agent=ask.agent,
-            session=ask.session,
+            agent=origin.agent,
+            session=origin.session,
+            prompt_images=count_images(call.body),
             provider_kind=target.provider.kind.name,
             after_error=type(after).__name__ if after else "",
         )
+
+
+def record_id(ask: ClientRequest, number: int) -> str:
+    """The id of an attempt's usage record: the request's, and the attempt's number."""
+    return f"{ask.id.removeprefix('req_')}-{number}"
 
 
 def client_credential(ask: ClientRequest, provider: str) -> dict[str, str]:

@@ -5,11 +5,14 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 
 from accounting.models import Price
 from routing.models import Credential, Deployment, ModelAlias, Provider, Route, RouteTarget
 
 DEMO_MODEL = "demo-1"
+DEMO_NAME = "demo"
+"""The alias under which clients ask for it."""
 DEMO_PRICES_USD_PER_MTOK = (Decimal("0.25"), Decimal("1.25"))
 CLAUDE_PATTERN = "claude-*"
 OPENROUTER_ALIASES = (
@@ -22,6 +25,12 @@ OPENROUTER_PATTERN = "openrouter/*"
 EVERY_NAME = "*"
 AS_ASKED = "{0}"
 """The upstream model that is what the client asked for."""
+CLAUDE_NAMES = {
+    "openrouter": OPENROUTER_ALIASES,
+    "anthropic": ((CLAUDE_PATTERN, "wildcard", AS_ASKED),),
+    "litellm_sdk": ((CLAUDE_PATTERN, "wildcard", "anthropic/{0}"),),
+}
+"""How the names of Claude that clients ask for lead to the same models, for the kinds that have them all."""
 
 
 def add_target(alias: ModelAlias, deployment: Deployment) -> RouteTarget:
@@ -31,6 +40,23 @@ def add_target(alias: ModelAlias, deployment: Deployment) -> RouteTarget:
         route=route, deployment=deployment, defaults={"position": route.targets.count()}
     )
     return target
+
+
+def lead(name: str, match: str, deployment: Deployment) -> bool:
+    """Let a name end at the deployment, if it is new, has no target, or so far ends at the demo or at this provider.
+
+    False for a name that leads elsewhere: it is left as it is.
+    """
+    targets = RouteTarget.objects.filter(route__alias=_alias(name, match))
+    if targets.filter(deployment=deployment).exists():
+        return True
+    own = Q(deployment__provider=deployment.provider_id) | Q(deployment__provider__kind="demo")
+    if targets.exclude(own).exists():
+        return False
+    for target in targets:
+        target.delete()
+    add_target(_alias(name, match), deployment)
+    return True
 
 
 @transaction.atomic
@@ -45,7 +71,7 @@ def add_demo() -> bool:
         return False
     provider = Provider.objects.create(slug="demo", kind="demo")
     deployment = Deployment.objects.create(provider=provider, upstream_model=DEMO_MODEL)
-    names = [("demo", ModelAlias.Match.EXACT)]
+    names = [(DEMO_NAME, ModelAlias.Match.EXACT)]
     if not Provider.objects.exclude(pk=provider.pk).exists():
         names.append((CLAUDE_PATTERN, ModelAlias.Match.WILDCARD))
     for name, match in names:

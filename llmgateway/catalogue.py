@@ -7,12 +7,13 @@ from typing import Any
 import orjson
 
 from accounting import keys
+from accounting.snapshot import KeyPicture
 from conversion.dialects import Dialect
 from conversion.errors import RequestInvalid
 from llmgateway.exchange import ClientRequest
 from routing import planning, snapshot
 from routing.errors import ModelUnknown
-from routing.pictures import AliasPicture
+from routing.pictures import AliasPicture, Snapshot
 
 LIMIT_DEFAULT = 20
 LIMIT_MAX = 1000
@@ -35,10 +36,7 @@ def answer(ask: ClientRequest, model_id: str, *, query: Mapping[str, str]) -> by
         if not key.may_ask_for(model_id):
             raise ModelUnknown(f"The model {model_id!r} is not open to the API key {key.name!r}.")
         return orjson.dumps(write(alias, model_id, picture.built_at))
-    visible = sorted(
-        (a for a in picture.exact.values() if a.visible and key.may_ask_for(a.name)),
-        key=lambda a: a.name,
-    )
+    visible = listed_for(key, picture)
     if not is_anthropic:
         data = [write(alias, alias.name, picture.built_at) for alias in visible]
         return orjson.dumps({"object": "list", "data": data})
@@ -50,6 +48,14 @@ def answer(ask: ClientRequest, model_id: str, *, query: Mapping[str, str]) -> by
             "last_id": page[-1].name if page else None,
             "has_more": has_more,
         }
+    )
+
+
+def listed_for(key: KeyPicture, picture: Snapshot) -> list[AliasPicture]:
+    """The aliases that the list shows to a key, by name."""
+    return sorted(
+        (a for a in picture.exact.values() if a.visible and key.may_ask_for(a.name)),
+        key=lambda a: a.name,
     )
 
 

@@ -8,17 +8,27 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from conversion.addresses import AddressRules, read_networks
+
 env = environ.Env()
+
+Network = IPv4Network | IPv6Network
 
 
 def env_text(name: str, default: str = "") -> str:
     """The variable as text, as it stands: a leading ``$`` names no other variable."""
     return os.environ.get(name, default)
+
+
+def tell_children(name: str, value: str) -> None:
+    """Have the processes that are started from now on see the variable."""
+    os.environ[name] = value
 
 
 def env_bool(name: str, *, default: bool) -> bool:
@@ -53,18 +63,42 @@ def env_list(name: str, *, default: list[str]) -> list[str]:
     return [word.strip() for word in value.split(",") if word.strip()] if value else default
 
 
+def env_networks(name: str) -> list[Network]:
+    """The variable as addresses and networks (10.0.0.0/8) separated by commas."""
+    try:
+        return [ip_network(word, strict=False) for word in env_list(name, default=[])]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}.") from error
+
+
+def env_address_rules(*, allowed: str, denied: str) -> AddressRules:
+    """Which addresses may be called: two variables of networks and words separated by commas."""
+    networks = {}
+    for name in (allowed, denied):
+        try:
+            networks[name] = read_networks(env_list(name, default=[]))
+        except ValueError as error:
+            raise ImproperlyConfigured(
+                f"{name}: {error}. Write networks (10.0.0.0/8), loopback, private or everything."
+            ) from error
+    return AddressRules(networks[allowed], networks[denied])
+
+
 def env_secret(name: str, *, kept_in: Path, make: Callable[[], str]) -> str:
     """A secret: from ``NAME``, from the file that ``NAME_FILE`` names, or from ``kept_in``, made there once."""
+    return env_given_secret(name) or _kept_secret(kept_in, make)
+
+
+def env_given_secret(name: str) -> str:
+    """A secret that only somebody else can give: from ``NAME`` or the file that ``NAME_FILE`` names; empty without."""
     value = env_text(name).strip()
-    if value:
-        return value
     named_file = env_text(f"{name}_FILE").strip()
-    if named_file:
-        try:
-            return Path(named_file).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ImproperlyConfigured(f"{name}_FILE: {error}") from error
-    return _kept_secret(kept_in, make)
+    if value or not named_file:
+        return value
+    try:
+        return Path(named_file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}_FILE: {error}") from error
 
 
 def _kept_secret(path: Path, make: Callable[[], str]) -> str:

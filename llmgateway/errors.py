@@ -52,9 +52,17 @@ class MethodNotAllowed(HttpFault):
 
 
 class ShuttingDown(HttpFault):
-    """The process is about to end and takes no new requests."""
+    """The process ends, and the request took longer than it waits for those under way."""
 
     may_retry = True
+
+    MESSAGE = (
+        "The gateway is being stopped and could not wait for this request any longer "
+        "(GATEWAY_SHUTDOWN_GRACE_S). Send it again."
+    )
+
+    def __init__(self, message: str = MESSAGE) -> None:
+        super().__init__(message, retry_after_s=1)
 
 
 class InternalFault(GatewayError):
@@ -108,6 +116,24 @@ TABLE: Mapping[type[GatewayError], Mapping[Dialect, Row]] = {
         _A: Row(401, "authentication_error"),
         _O: Row(401, "invalid_request_error", "invalid_api_key"),
     },
+    accounting.RateLimited: {
+        _A: Row(429, "rate_limit_error"),
+        _O: Row(429, "rate_limit_error", "rate_limit_exceeded"),
+    },
+    # As both vendors tell it: a 429 whose type says that waiting a little does not help. Claude Code shows the
+    # message of a billing_error as it is (protocol reference of its gateways, read 2026-11).
+    accounting.BudgetExceeded: {
+        _A: Row(429, "billing_error"),
+        _O: Row(429, "insufficient_quota", "insufficient_quota"),
+    },
+    accounting.LimitsUnreadable: {
+        _A: Row(529, "overloaded_error"),
+        _O: Row(503, "server_error", "overloaded"),
+    },
+    accounting.ArchiveRefused: {_A: Row(500, "api_error"), _O: Row(500, "server_error")},
+    accounting.ArchiveDamaged: {_A: Row(500, "api_error"), _O: Row(500, "server_error")},
+    accounting.BillUnreadable: {_A: Row(500, "api_error"), _O: Row(500, "server_error")},
+    accounting.ParquetMissing: {_A: Row(500, "api_error"), _O: Row(500, "server_error")},
     accounting.LedgerImmutable: {_A: Row(500, "api_error"), _O: Row(500, "server_error")},
     accounting.JournalUnwritable: {_A: Row(529, "overloaded_error"), _O: Row(503, "server_error")},
     routing.ModelUnknown: {
@@ -181,10 +207,11 @@ FINAL = (
     conversion.UpstreamUnauthorized,
     conversion.UpstreamOutOfCredit,
     conversion.TransformationFailed,
+    accounting.BudgetExceeded,
     routing.NoTarget,
     network.UpstreamTlsFailed,
 )
-"""Answered with a 5xx, yet asking again at once cannot help: clients are told so (``x-should-retry: false``)."""
+"""Answered with a 5xx or 429, yet asking again at once cannot help: clients are told so (``x-should-retry: false``)."""
 
 
 def row_for(error: GatewayError, dialect: Dialect) -> Row:

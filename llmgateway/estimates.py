@@ -11,11 +11,14 @@ from accounting.pricing import cost_of
 from conversion.call import Call
 from conversion.counting import count_prompt
 from conversion.dialects import Dialect
+from conversion.needs import count_images
 from conversion.usage import Usage
 from llmgateway.explained import Estimate
-from llmgateway.pipeline import ANSWER_TOKENS
 from llmgateway.tokenizer import count_tokens
 from routing.pictures import Target
+
+ANSWER_TOKENS = 500
+"""How long an answer is taken to be before it is there: where costs are compared, and tokens of a minute counted."""
 
 
 def estimate(call: Call, target: Target, now: datetime) -> Estimate:
@@ -25,8 +28,9 @@ def estimate(call: Call, target: Target, now: datetime) -> Estimate:
     answer = 0 if call.dialect is Dialect.OPENAI_EMBEDDINGS else ANSWER_TOKENS
     most = call.max_output_tokens
     answer = answer if most is None else min(answer, most)
-    cost = cost_of(Usage(prompt_tokens=prompt, completion_tokens=answer), tag)
-    longest = cost_of(Usage(prompt_tokens=prompt, completion_tokens=most), tag)
+    images = count_images(call.body)
+    cost = cost_of(Usage(prompt_tokens=prompt, completion_tokens=answer), tag, images=images)
+    longest = cost_of(Usage(prompt_tokens=prompt, completion_tokens=most), tag, images=images)
     return Estimate(prompt, answer, cost.amount_usd, longest.amount_usd, cost.source)
 
 

@@ -5,8 +5,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from conversion.dialects import Dialect
+
+if TYPE_CHECKING:
+    from llmgateway.tracing import Trace
 
 SESSION_HEADER = "x-claude-code-session-id"
 AGENT_HEADERS = ("x-llmgateway-agent", "x-claude-code-agent-id")
@@ -24,6 +28,7 @@ class ClientRequest:
     query: str = ""
     accepted_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     accepted_s: float = field(default_factory=time.monotonic)
+    trace: "Trace | None" = None
 
     @property
     def agent(self) -> str:

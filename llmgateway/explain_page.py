@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
+from accounting.audit import watch
 from accounting.models import UsageRecord, VirtualKey
 from conversion.dialects import Dialect
 from llmgateway import current, trial
@@ -163,6 +164,9 @@ def _send(request: HttpRequest, question: Question) -> trial.SentAnswer:
     LogEntry.objects.log_actions(
         cast("int", request.user.pk), VirtualKey.objects.filter(pk=key.pk), CHANGE, sentence
     )
+    row = VirtualKey.objects.filter(pk=key.pk).first()
+    if row is not None:
+        watch.note_use(row, f"Sent request {ask.id} in its name, from Explain route.")
     log.info("a request is sent from a page", extra={"request_id": ask.id, "key": key.name})
     return async_to_sync(trial.send)(ask, key)
 

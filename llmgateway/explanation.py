@@ -6,7 +6,7 @@ Blocks, and reads the database for what no picture holds (rows that are switched
 changes nothing of what the process has learned. Everything is masked before it is handed out.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -15,13 +15,16 @@ from django.conf import settings
 
 from accounting import keys
 from accounting import snapshot as keys_snapshot
+from accounting.admission.values import Rules
 from accounting.masking import Masker
+from accounting.models.money import from_pico
 from accounting.request_logs import secrets_in
 from accounting.snapshot import KeyPicture
 from conversion.call import read_call
 from conversion.errors import GatewayError
 from llmgateway import pipeline
 from llmgateway.attempt import Asked
+from llmgateway.attribution import origin_of
 from llmgateway.errors import row_for
 from llmgateway.exchange import ClientRequest
 from llmgateway.explained import ExplainedTarget, Explanation, FlagState, Refusal
@@ -52,14 +55,23 @@ class Found:
 
 
 def explain(
-    ask: ClientRequest, key: KeyPicture, runtime: Runtime, *, remarks: Sequence[str] = ()
+    ask: ClientRequest,
+    key: KeyPicture,
+    runtime: Runtime,
+    *,
+    remarks: Sequence[str] = (),
+    follow: Plan | None = None,
+    trace: Sequence[str] = (),
 ) -> Explanation:
-    """What would happen to the request if the key's holder sent it now. ``remarks`` are the caller's own, said first."""
+    """What would happen to the request if the key's holder sent it now, to the plan's targets if there is one.
+
+    ``remarks`` are the caller's own, said first; ``trace`` is what the plan that is followed said when it was made.
+    """
     held = snapshot.in_force()
     masker = masker_for(ask, held)
-    steps = [_who_asks(key)]
+    steps = [_who_asks(key), *trace]
     now = datetime.now(UTC)
-    found = _follow(ask, key, runtime, masker, steps, now)
+    found = _follow(ask, key, runtime, masker, steps, now, follow)
     plan = found.plan
     route, number = route_of(held, plan)
     explanation = Explanation(
@@ -91,6 +103,7 @@ def _follow(
     masker: Masker,
     steps: list[str],
     now: datetime,
+    given: Plan | None,
 ) -> Found:
     """The way of the request, as ``pipeline.serve`` goes it, as far as before the first attempt is begun."""
     plan, model = None, ""
@@ -98,19 +111,41 @@ def _follow(
         keys.check(key, now=now)
         call = read_call(ask.dialect, ask.body)
         model = call.alias
-        plan = pipeline.plan_for(ask, key, call, runtime, trace=steps)
+        origin = origin_of(ask, call, key)
+        plan = given or pipeline.plan_for(
+            ask, key, call, runtime, project=origin.project, trace=steps
+        )
+        steps += held_to(keys_snapshot.current().rules_over(key, origin.project))
         flags = snapshot.current().flags
         is_strict = flags.is_on(STRICT_CONVERSION, team=key.team, key=key.name, request_id=ask.id)
-        asked = Asked(ask, call, key, is_strict)
+        asked = Asked(ask, call, key, origin, is_strict)
         return Found(model, plan, explain_targets(plan, asked, runtime, masker, now))
     except GatewayError as error:
         status = row_for(error, ask.dialect).status
         return Found(model, plan, refusal=Refusal(type(error).__name__, error.message, status))
 
 
-def masker_for(ask: ClientRequest, held: Snapshot | None) -> Masker:
+def held_to(rules: tuple[Rules, ...]) -> list[str]:
+    """What the request is held to before it is sent; nothing of it is counted here."""
+    told = []
+    for rule in rules:
+        limits = (
+            (rule.requests_per_minute, "requests a minute"),
+            (rule.tokens_per_minute, "tokens a minute"),
+            (rule.concurrent_requests, "requests under way"),
+        )
+        words = [f"{limit:,} {what}" for limit, what in limits if limit]
+        words += [
+            f"{budget.name} ({from_pico(budget.amount_pico).normalize():f} USD)"
+            for budget in rule.budgets
+        ]
+        told.append(f"{rule.name} is held to {', '.join(words)}.")
+    return told
+
+
+def masker_for(ask: ClientRequest, held: Snapshot | None, also: Iterable[str] = ()) -> Masker:
     """Masks what nobody is to see: all credentials of providers, what the client sent as one, and configured patterns."""
-    secrets = {*ask.secrets, *secrets_in(tuple(ask.headers.items()))}
+    secrets = {*ask.secrets, *secrets_in(tuple(ask.headers.items())), *also}
     for provider in held.providers.values() if held else ():
         secrets |= {credential.secret.reveal() for credential in provider.credentials}
     known = {secret for secret in secrets if len(secret) >= SECRET_CHARS_MIN}

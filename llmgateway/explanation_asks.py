@@ -10,6 +10,7 @@ from accounting import snapshot as keys_snapshot
 from accounting.models import RequestLog, UsageRecord
 from accounting.snapshot import KeyPicture
 from conversion.dialects import Dialect
+from llmgateway.attribution import PROJECT_HEADER, TAGS_HEADER
 from llmgateway.auth import find_secrets
 from llmgateway.exchange import AGENT_HEADERS, SESSION_HEADER, ClientRequest, new_request_id
 
@@ -148,7 +149,7 @@ def question_of_record(record: UsageRecord, *, may_see_body: bool) -> Question:
     key = _key_of(record, remarks)
     log = RequestLog.objects.filter(pk=record.pk).first() if may_see_body else None
     dialect = Dialect(record.client_dialect)
-    body = _logged_body(log)
+    body = logged_body(log)
     if body:
         remarks.append("The body is the one that was logged, masked as it is kept.")
     else:
@@ -157,7 +158,17 @@ def question_of_record(record: UsageRecord, *, may_see_body: bool) -> Question:
             "The record keeps no body: this one only asks for the same model, so conditions on prompt length, tools, "
             "images and reasoning, and the estimate, may come out differently."
         )
-    return Question(body, dialect, _headers_of(record, log), key, tuple(remarks))
+    headers = tuple(line for line in headers_of(record, log) if _is_readable(line, remarks))
+    return Question(body, dialect, headers, key, tuple(remarks))
+
+
+def _is_readable(line: str, remarks: list[str]) -> bool:
+    try:
+        read_headers([line])
+    except HeaderUnreadable as error:
+        remarks.append(f"A header was left out. {error}")
+        return False
+    return True
 
 
 def _what_became_of(record: UsageRecord) -> str:
@@ -186,7 +197,7 @@ def _key_of(record: UsageRecord, remarks: list[str]) -> KeyPicture:
         )
 
 
-def _logged_body(log: RequestLog | None) -> str:
+def logged_body(log: RequestLog | None) -> str:
     """The client's body out of a log; empty where it was not kept, or not whole."""
     for logged in log.bodies if log else ():
         if logged.name == "client_request" and not logged.is_cut:
@@ -198,10 +209,15 @@ def _logged_body(log: RequestLog | None) -> str:
     return ""
 
 
-def _headers_of(record: UsageRecord, log: RequestLog | None) -> tuple[str, ...]:
+def headers_of(record: UsageRecord, log: RequestLog | None) -> tuple[str, ...]:
     """The client's headers: those that were logged, else those that the record knows."""
     logged = log.headers.get("client_request") if log else None
     if logged:
         return tuple(f"{name}: {value}" for name, value in logged if name not in NOT_SENT_ON)
-    known = {AGENT_HEADERS[0]: record.agent, SESSION_HEADER: record.session}
+    known = {
+        AGENT_HEADERS[0]: record.agent,
+        SESSION_HEADER: record.session,
+        PROJECT_HEADER: record.project,
+        TAGS_HEADER: record.tags.strip(","),
+    }
     return tuple(f"{name}: {value}" for name, value in known.items() if value)

@@ -46,6 +46,8 @@ async def readiness(runtime: Runtime) -> Readiness:
         report["warnings"] = [*held.warnings, *([snapshot.failure()] if snapshot.failure() else [])]
     # A kind that is still loading makes nothing unready: its requests wait for it, within their own timeouts.
     report.update({name: state.value for name, state in runtime.preparations.items()})
+    if settings.REDIS_URL:  # without it requests go on, as GATEWAY_REDIS_OUTAGE says
+        report["redis"] = f"away ({runtime.gate.failure})" if runtime.gate.failure else OK
     report["usage_records_waiting"] = runtime.ledger.waiting
     report["request_logs_dropped"] = runtime.request_logs.dropped
     return Readiness(200 if is_ready else 503, orjson.dumps(report))

@@ -97,6 +97,8 @@ class LeanHandler(ASGIHandler):
             wire.stop_pings()
             if watch is not None:
                 watch.stop()
+            if wire.after is not None:
+                wire.after(wire)
 
     async def _read_request(
         self, scope: Scope, receive: Receive, wire: Wire

@@ -1,9 +1,14 @@
-"""How a log line looks: time, level, logger, a constant message, then the fields as key=value; no secret in it."""
+"""How a log line looks: time, level, logger, a constant message, then the fields; no secret in it.
+
+For people as ``key=value``, for programs as a JSON object (``GATEWAY_LOG_FORMAT``).
+"""
 
 import logging
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+
+import orjson
 
 from accounting.masking import Masker
 
@@ -33,16 +38,54 @@ class LineFormatter(logging.Formatter):
         lines = getattr(record, "lines", None)
         if lines is not None:
             return "\n".join(_line(head, fields) for fields in lines)
-        fields = {
-            name: value
-            for name, value in vars(record).items()
-            if name not in _STANDARD and not name.startswith("_")
-        }
-        line = _line(head, fields)
+        line = _line(head, _fields(record))
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         # Lines below a warning hold names and counts only; what went wrong may repeat what others said.
         return _MASKER.words(line) if record.levelno >= logging.WARNING else line
+
+
+class JsonFormatter(logging.Formatter):
+    """One object per record: time, level, logger, message, the fields, and a traceback where there is one.
+
+    A record with ``lines`` becomes an object for each of them, as above.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line of JSON."""
+        told: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        lines = getattr(record, "lines", None)
+        if lines is not None:
+            return "\n".join(_object({**told, **fields}) for fields in lines)
+        told.update(_fields(record))
+        if record.exc_info:
+            told["traceback"] = self.formatException(record.exc_info)
+        if record.levelno >= logging.WARNING:
+            # One by one: a mask that swallowed a quotation mark would leave what is no JSON.
+            told = {name: _masked(value) for name, value in told.items()}
+        return _object(told)
+
+
+def _masked(value: object) -> object:
+    return value if isinstance(value, int | float | None) else _MASKER.words(str(value))
+
+
+def _object(told: Mapping[str, object]) -> str:
+    known = {name: value for name, value in told.items() if value is not None}
+    return orjson.dumps(known, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    return {
+        name: value
+        for name, value in vars(record).items()
+        if name not in _STANDARD and not name.startswith("_")
+    }
 
 
 def _line(head: str, fields: Mapping[str, object]) -> str:
@@ -55,4 +98,4 @@ def _quoted(value: object) -> str:
     if type(value) is int:
         return str(value)
     text = str(value)
-    return repr(text) if not text or _ODD.search(text) else text
+    return text if text and text.isprintable() and not _ODD.search(text) else repr(text)

@@ -1,14 +1,21 @@
 """What the process tells Prometheus: attempts, times, tokens and cost by path, and what is under way.
 
-Counted by the ledger's writing thread, in batches, so that no request waits for it. Each process tells its own figures.
+Counted by the ledger's writing thread, in batches, so that no request waits for it. Several workers of one machine keep
+their figures in files beside each other (``PROMETHEUS_MULTIPROC_DIR``, set by ``manage.py serve``), and whichever is
+asked tells the sums; each machine is asked by itself.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
+from typing import Literal
 
+from django.conf import settings
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from accounting.ledger import Entry
 from routing import snapshot
@@ -65,33 +72,59 @@ unpriced_total = Counter(
     ("provider",),
     registry=registry,
 )
-running = Gauge(
+refused_total = Counter(
+    "llmgateway_refused_requests",
+    "Requests that were answered with an error, by its class.",
+    ("dialect", "error"),
+    registry=registry,
+)
+
+
+OfAll = Literal["livesum", "livemin", "livemax"]
+
+
+def _gauge(name: str, sentence: str, labels: tuple[str, ...] = (), *, of_all: OfAll) -> Gauge:
+    """``of_all``: what of several workers' values is told."""
+    return Gauge(name, sentence, labels, registry=registry, multiprocess_mode=of_all)
+
+
+under_way = _gauge(
+    "llmgateway_requests_under_way", "Client requests that are being answered.", of_all="livesum"
+)
+running = _gauge(
     "llmgateway_provider_requests_running",
     "Requests under way at providers with a limit.",
     ("provider",),
-    registry=registry,
+    of_all="livesum",
 )
-waiting = Gauge(
+waiting = _gauge(
     "llmgateway_provider_requests_waiting",
     "Requests that wait for a turn.",
     ("provider",),
-    registry=registry,
+    of_all="livesum",
 )
-cooling = Gauge(
-    "llmgateway_deployments_in_cooldown", "Deployments that are skipped now.", registry=registry
+cooling = _gauge(
+    "llmgateway_deployments_in_cooldown", "Deployments that are skipped now.", of_all="livemax"
 )
-records_waiting = Gauge(
+records_waiting = _gauge(
     "llmgateway_usage_records_waiting",
     "Usage records that are not in the database yet.",
-    registry=registry,
+    of_all="livesum",
 )
-logs_dropped = Gauge(
+logs_dropped = _gauge(
     "llmgateway_request_logs_dropped",
     "Request logs that were given up because too many waited.",
-    registry=registry,
+    of_all="livesum",
 )
-snapshot_number = Gauge(
-    "llmgateway_snapshot_number", "Number of the configuration in force.", registry=registry
+snapshot_number = _gauge(
+    "llmgateway_snapshot_number",
+    "Number of the configuration in force; of several workers the oldest.",
+    of_all="livemin",
+)
+limits_apart = _gauge(
+    "llmgateway_redis_away",
+    "1 while limits are not counted together because Redis cannot be reached.",
+    of_all="livemax",
 )
 
 
@@ -141,10 +174,25 @@ def path_of(kind: str) -> str:
     return "litellm" if known and known.is_litellm else "direct"
 
 
-def page(turns: TurnBook, live: Live, *, records: int, dropped: int, now_s: float) -> bytes:
-    """All figures in Prometheus' text format.
+def note_refused(dialect: str, error: str) -> None:
+    """Count a request that was answered with an error."""
+    refused_total.labels(dialect, error).inc()
 
-    ``records`` is the number of usage records that wait to be written, ``dropped`` that of request logs given up.
+
+def note_state(
+    turns: TurnBook,
+    live: Live,
+    *,
+    requests: int,
+    records: int,
+    dropped: int,
+    is_redis_away: bool,
+    now_s: float,
+) -> None:
+    """Note what this process holds now.
+
+    ``requests`` are those under way, ``records`` the usage records that wait to be written, ``dropped`` the request
+    logs that were given up.
     """
     held = snapshot.in_force()
     slugs = {provider.pk: provider.slug for provider in held.providers.values()} if held else {}
@@ -153,7 +201,36 @@ def page(turns: TurnBook, live: Live, *, records: int, dropped: int, now_s: floa
         waiting.labels(slugs.get(pk, str(pk))).set(queued)
     left = live.cooldowns.state(now_s).values()
     cooling.set(sum(seconds > 0 for seconds, _failures, _reason in left))
+    under_way.set(requests)
     records_waiting.set(records)
     logs_dropped.set(dropped)
     snapshot_number.set(held.number if held else -1)
-    return generate_latest(registry)
+    limits_apart.set(is_redis_away)
+
+
+def page() -> bytes:
+    """All figures in Prometheus' text format: of this process, or of all workers of this machine."""
+    if not settings.METRICS_DIR:
+        return generate_latest(registry)
+    for pid in _pids_told():
+        if not _is_alive(pid):
+            mark_process_dead(pid, settings.METRICS_DIR)  # type: ignore[no-untyped-call]
+    together = CollectorRegistry()
+    MultiProcessCollector(together, settings.METRICS_DIR)  # type: ignore[no-untyped-call]
+    return generate_latest(together)
+
+
+def _pids_told() -> set[int]:
+    """The processes whose live figures are told: their files are named ``gauge_<mode>_<pid>.db``."""
+    names = (path.stem.rpartition("_")[2] for path in Path(settings.METRICS_DIR).glob("gauge_*.db"))
+    return {int(name) for name in names if name.isdigit()}
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

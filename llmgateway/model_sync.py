@@ -6,17 +6,29 @@ Only prices that an earlier synchronisation noted are replaced, by a further row
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
-from accounting import snapshot as keys_snapshot
-from accounting.models import Price
+from accounting.audit import watch
+from accounting.price_changes import (
+    EXACT,
+    FIGURE_MAX,
+    RATES,
+    Figures,
+    Offer,
+    PriceChange,
+    TierFigures,
+    book_changes,
+    compare,
+)
 from routing import providers, snapshot, versions
 from routing.models import Deployment, Provider
 from routing.pictures import ProviderPicture
 from routing.providers import cost_map
-from routing.providers.facts import ModelPrices
+from routing.providers.facts import RATES as TOLD_RATES
+from routing.providers.facts import ModelPrices, TokenPrices
 from routing.synchronisation import (
     FACTS,
     Known,
@@ -25,14 +37,11 @@ from routing.synchronisation import (
     Told,
     What,
     diff,
-    is_priced,
     matches,
     tell,
 )
 from routing.upstream import lookups
 
-EXACT = Decimal("0.00000001")
-FIGURE_MAX = Decimal(1_000_000)
 ROWS_AT_ONCE = 50
 SOURCES = {cost_map.SOURCE, *(f"{name} list" for name in providers.KINDS)}
 """What a synchronisation writes beside a price; another word there is an operator's."""
@@ -48,28 +57,6 @@ class Asked:
 
     told: Sequence[Told]
     list_is_whole: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """The amounts of a price, as the price book holds them."""
-
-    prompt_usd_per_mtok: Decimal
-    completion_usd_per_mtok: Decimal
-    cache_read_usd_per_mtok: Decimal | None
-    cache_write_5m_usd_per_mtok: Decimal | None
-    cache_write_1h_usd_per_mtok: Decimal | None
-    reasoning_usd_per_mtok: Decimal | None
-    request_usd: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class PriceChange:
-    """A price that would be in force from now on."""
-
-    old: Figures | None
-    new: Figures
-    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,56 +180,50 @@ def preview(
 def _price_changes(
     row: Provider, told: Sequence[Told], patterns: Sequence[str], now: datetime
 ) -> tuple[Mapping[str, PriceChange], tuple[str, ...]]:
-    in_force = prices_in_force(row.slug, now)
-    changes: dict[str, PriceChange] = {}
-    kept: list[str] = []
-    for entry in told:
-        figures = figures_of(entry.prices)
-        if figures is None or not matches(patterns, entry.model):
-            continue
-        price = in_force.get(entry.model)
-        old = figures_in(price) if price else None
-        if old == figures:
-            continue
-        if price is not None and price.source not in SOURCES:
-            kept.append(entry.model)
-        else:
-            changes[entry.model] = PriceChange(old, figures, entry.prices_source)
-    return changes, tuple(kept)
+    offers = offers_of(row.slug, told, patterns)
+    found = compare(offers, now=now, replaceable=SOURCES)
+    return {change.model: change for change in found.changes}, tuple(o.model for o in found.kept)
 
 
-def prices_in_force(provider: str, now: datetime) -> dict[str, Price]:
-    """The price in force of each of the provider's models."""
-    rows = Price.objects.filter(provider=provider, valid_from_at__lte=now)
-    return {row.upstream_model: row for row in rows.order_by("valid_from_at")}
+def offers_of(provider: str, told: Iterable[Told], patterns: Sequence[str] = ()) -> list[Offer]:
+    """What is told of the prices of the models that match; a model of which nothing usable is told is left out."""
+    return [
+        Offer(provider, entry.model, figures, entry.prices_source)
+        for entry in told
+        if matches(patterns, entry.model) and (figures := figures_of(entry.prices)) is not None
+    ]
 
 
 def figures_of(prices: ModelPrices) -> Figures | None:
     """The prices as the price book holds them; None where one is missing that it needs, or is out of its range."""
-    prompt, completion = prices.prompt_usd_per_mtok, prices.completion_usd_per_mtok
-    amounts = [getattr(prices, entry.name) for entry in fields(prices)]
-    if not is_priced(prices) or prompt is None or completion is None:
+    rates = _rates(prices)
+    if rates is None:
         return None
-    if any(amount is not None and amount >= FIGURE_MAX for amount in amounts):
-        return None
-    return Figures(
-        prompt_usd_per_mtok=prompt.quantize(EXACT),
-        completion_usd_per_mtok=completion.quantize(EXACT),
-        cache_read_usd_per_mtok=_exact(prices.cache_read_usd_per_mtok),
-        cache_write_5m_usd_per_mtok=_exact(prices.cache_write_usd_per_mtok),
-        cache_write_1h_usd_per_mtok=_exact(prices.cache_write_1h_usd_per_mtok),
-        reasoning_usd_per_mtok=_exact(prices.reasoning_usd_per_mtok),
+    tiers = [
+        TierFigures(**tier_rates, prompt_tokens_above=tier.prompt_tokens_above)
+        for tier in prices.tiers
+        if (tier_rates := _rates(tier)) is not None
+    ]
+    figures = Figures(
+        **rates,
         request_usd=_exact(prices.request_usd) or Decimal(0),
+        image_usd=_exact(prices.image_usd) or Decimal(0),
+        tiers=tuple(tiers),
     )
+    return figures if figures.is_storable() else None
 
 
-def figures_in(row: Price) -> Figures:
-    """The amounts of a row."""
-    return Figures(**{entry.name: getattr(row, entry.name) for entry in fields(Figures)})
+def _rates(prices: TokenPrices) -> dict[str, Any] | None:
+    """The rates under the price book's names; None where one is missing that it needs."""
+    if prices.prompt_usd_per_mtok is None or prices.completion_usd_per_mtok is None:
+        return None
+    told = (getattr(prices, name) for name in TOLD_RATES)
+    return {name: _exact(amount) for name, amount in zip(RATES, told, strict=True)}
 
 
 def _exact(amount: Decimal | None) -> Decimal | None:
-    return None if amount is None else amount.quantize(EXACT)
+    """To the places of its column; what is beyond its range is left for ``is_storable`` to see."""
+    return amount if amount is None or amount >= FIGURE_MAX else amount.quantize(EXACT)
 
 
 def apply(
@@ -256,24 +237,29 @@ def apply(
     """Write the updates, all of them or none; what is gone is left as it is. ``author`` is whose version it becomes."""
     with versions.changes_by(author, f"Synchronised models of provider {row}."):
         changes = [change for update in updates for change in update.changes]
-        new = [_new_deployment(row, change) for change in changes if change.what is What.NEW]
+        new = _new_deployments(row, changes)
         changed = [change for change in changes if change.what is What.CHANGED]
-        prices = _new_prices(row, updates, now)
+        prices = [update.price for update in updates if update.price is not None]
         total = len(new) + len(changed) + len(prices)
         for start in range(0, len(new), ROWS_AT_ONCE):
-            # Another synchronisation may have come first.
-            Deployment.objects.bulk_create(new[start : start + ROWS_AT_ONCE], ignore_conflicts=True)
+            watch.note_created(Deployment.objects.bulk_create(new[start : start + ROWS_AT_ONCE]))
             progress(min(start + ROWS_AT_ONCE, len(new)), total)
         for done, change in enumerate(changed, start=len(new) + 1):
             _change_deployment(change)
             progress(done, total)
-        Price.objects.bulk_create(prices)
+        book_changes(prices, now=now)
         progress(total, total)
         if new or changed:
             snapshot.bump()
-        if prices:
-            keys_snapshot.bump()
     return Applied(len(new), len(changed), len(prices))
+
+
+def _new_deployments(row: Provider, changes: Sequence[ModelChange]) -> list[Deployment]:
+    """Those that are not there by now: another synchronisation may have come first, and waits while this one writes."""
+    there = Deployment.objects.filter(provider=row, credential=None)
+    known = set(there.values_list("upstream_model", flat=True))
+    added = [change for change in changes if change.what is What.NEW and change.model not in known]
+    return [_new_deployment(row, change) for change in added]
 
 
 def _new_deployment(row: Provider, change: ModelChange) -> Deployment:
@@ -293,17 +279,3 @@ def _change_deployment(change: ModelChange) -> None:
         setattr(deployment, fact.name, fact.new)
         deployment.fact_sources[fact.name] = fact.source
     deployment.save(update_fields=[*(fact.name for fact in change.facts), "fact_sources"])
-
-
-def _new_prices(row: Provider, updates: Sequence[Update], now: datetime) -> list[Price]:
-    return [
-        Price(
-            provider=row.slug,
-            upstream_model=update.model,
-            valid_from_at=now,
-            source=update.price.source,
-            **asdict(update.price.new),
-        )
-        for update in updates
-        if update.price is not None
-    ]

@@ -1,6 +1,6 @@
 """THE STORY: what happens to one request, top to bottom.
 
-    authenticate -> read -> plan -> for each target: translate, note, send -> relay -> settle
+    authenticate -> read -> plan -> admit -> for each target: translate, note, send -> relay -> settle
 
 No database is asked between the first step and the last: configuration comes from the snapshots, records go
 through the journal.
@@ -18,16 +18,21 @@ from django.http.response import HttpResponseBase
 from accounting import keys
 from accounting import snapshot as keys_snapshot
 from accounting.ledger import Ledger
+from accounting.pricing import cost_of
 from accounting.snapshot import KeyPicture
 from conversion.call import Call, read_call
 from conversion.errors import GatewayError, UpstreamError
 from conversion.needs import Needs
 from conversion.sse import PING
+from conversion.usage import Usage
+from llmgateway.admitting import admit, limit_headers
 from llmgateway.answers import EventStream, WholeAnswer, early_headers, error_answer, id_headers
 from llmgateway.attempt import Asked, Attempt, Status
+from llmgateway.attribution import origin_of
+from llmgateway.estimates import ANSWER_TOKENS
 from llmgateway.exchange import ClientRequest
 from llmgateway.failures import FailedAttempt, FallbackExhausted
-from llmgateway.recording import recorded, recorder_for
+from llmgateway.recording import MakeRecorder, recorded, recorder_for
 from llmgateway.relay import Relay
 from llmgateway.runtime import Runtime
 from llmgateway.wire import Wire
@@ -41,8 +46,6 @@ from routing.upstream.errors import NetworkError
 log = logging.getLogger(__name__)
 
 HEADER_CHARS_MAX = 1000
-ANSWER_TOKENS = 500
-"""How long an answer is taken to be where the costs of targets are compared."""
 BODY_BYTES_AT_ONCE = 2 * 1024 * 1024
 """Up to here a request is translated on the loop, at 30 ms a megabyte, or 70 where it is all small blocks."""
 
@@ -58,19 +61,41 @@ async def serve(ask: ClientRequest, wire: Wire, runtime: Runtime) -> HttpRespons
 
 
 async def serve_key(
-    key: KeyPicture, ask: ClientRequest, wire: Wire, runtime: Runtime
+    key: KeyPicture,
+    ask: ClientRequest,
+    wire: Wire,
+    runtime: Runtime,
+    *,
+    plan: Plan | None = None,
+    make_recorder: MakeRecorder = recorder_for,
 ) -> HttpResponseBase:
-    """The rest of the story, for a key that is let in; errors as above."""
+    """The rest of the story, for a key that is let in; errors as above.
+
+    A plan that somebody else made is followed; who makes the recorder sees all that crosses.
+    """
     call = read_call(ask.dialect, ask.body)  # what they ask
-    plan = plan_for(ask, key, call, runtime)  # where it may go
+    origin = origin_of(ask, call, key)  # whom it is booked to
+    plan = plan or plan_for(ask, key, call, runtime, project=origin.project)  # where it may go
     if call.stream:
         wire.keep_alive(
             PING[ask.dialect.family], after_s=runtime.ping_after_s, headers=early_headers(ask.id)
         )
     flags = snapshot.current().flags
     is_strict = flags.is_on(STRICT_CONVERSION, team=key.team, key=key.name, request_id=ask.id)
-    recorder = recorder_for(ask, key, flags, runtime.request_logs)
-    return await first_answer(plan, Asked(ask, call, key, is_strict, recorder), wire, runtime)
+    recorder = make_recorder(ask, key, flags, runtime.request_logs)
+    asked = Asked(ask, call, key, origin, is_strict, recorder)
+    rules = keys_snapshot.current().rules_over(key, origin.project)
+    if rules:  # may they afford it
+        asked.admission = await admit(rules, ask, call, plan, runtime.gate)
+    asked.begin(runtime.under_way)
+    try:
+        answer = await first_answer(plan, asked, wire, runtime)
+    except BaseException:
+        asked.finish()
+        raise
+    if not isinstance(answer, EventStream):  # a stream is over later; its relay knows when
+        asked.finish()
+    return answer
 
 
 def plan_for(
@@ -79,6 +104,7 @@ def plan_for(
     call: Call,
     runtime: Runtime,
     *,
+    project: str,
     trace: list[str] | None = None,
 ) -> Plan:
     """The targets that may answer this key's call.
@@ -91,7 +117,7 @@ def plan_for(
         dice=runtime.dice,
         call=call,
         team=key.team,
-        project=key.project,
+        project=project,
         key=key.name,
         session=ask.session,
         request_id=ask.id,
@@ -113,12 +139,8 @@ def price_of(target: Target, needs: Needs) -> Decimal | None:
     tag = keys_snapshot.current().price_at(
         target.provider.slug, target.upstream_model, datetime.now(UTC)
     )
-    if tag is None:
-        return None
-    usd_mtok = (
-        needs.prompt_tokens * tag.prompt_usd_per_mtok + ANSWER_TOKENS * tag.completion_usd_per_mtok
-    )
-    return usd_mtok / 1_000_000 + (tag.request_usd or 0)
+    usage = Usage(prompt_tokens=needs.prompt_tokens, completion_tokens=ANSWER_TOKENS)
+    return cost_of(usage, tag, images=needs.images).amount_usd
 
 
 async def first_answer(plan: Plan, asked: Asked, wire: Wire, runtime: Runtime) -> HttpResponseBase:
@@ -136,12 +158,17 @@ async def first_answer(plan: Plan, asked: Asked, wire: Wire, runtime: Runtime) -
         runtime.live.cooldowns.failed(target.pk, error, target.provider.cooldown, time.monotonic())
         if not error.may_fall_back:
             break
+    raise exhausted(failures, asked)
+
+
+def exhausted(failures: list[FailedAttempt], asked: Asked) -> FallbackExhausted:
+    """What the client is told when no target answered; it is in the request's log, too."""
     failure = FallbackExhausted(failures)
     if asked.recorder is not None:
         asked.recorder.client_error(
             error_answer(failure, asked.ask.dialect, request_id=asked.ask.id)
         )
-    raise failure
+    return failure
 
 
 async def answer_from(
@@ -162,7 +189,9 @@ async def answer_from(
             attempt = await make_attempt(asked, target, runtime.ledger)
             answer = await answer_of(attempt, wire, runtime, number=len(failures) + 1, after=after)
         except GatewayError as error:
-            failures.append(FailedAttempt(target.provider.slug, target.upstream_model, error))
+            failures.append(
+                FailedAttempt(target.provider.slug, target.upstream_model, error.as_value())
+            )
         else:
             note_success(attempt, plan, runtime)
             return answer
@@ -278,6 +307,9 @@ def answer_headers(attempt: Attempt, number: int) -> dict[str, str]:
         "x-llmgateway-attempts": str(number),
         **attempt.native_headers(),
     }
+    admission = attempt.asked.admission
+    if admission is not None:
+        headers.update(limit_headers(admission.standings, attempt.asked.ask.dialect))
     dropped = attempt.converter.report.dropped_paths
     if dropped:
         headers["x-llmgateway-dropped"] = header_text(", ".join(dropped))

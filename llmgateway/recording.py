@@ -4,7 +4,8 @@ Knows nothing of secrets but those it is handed: everything it holds is in clear
 """
 
 import contextlib
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from typing import Protocol
 
 from accounting.ledger import Entry
 from accounting.models.request_log import BODIES
@@ -17,14 +18,31 @@ from routing.flags import LOG_BODIES, LOG_HEADERS, FlagSet
 CLIENT_REQUEST, UPSTREAM_REQUEST, UPSTREAM_ANSWER, CLIENT_ANSWER = BODIES
 
 
+class Sink(Protocol):
+    """Where recorders put what they have captured: the request logs, or what stands in their place."""
+
+    body_bytes_max: int
+
+    def put(self, entry: LogEntry | LateAnswer) -> None:
+        """Take in one attempt, or what the client was told after it."""
+        ...
+
+
+def is_logged(ask: ClientRequest, key: KeyPicture, flags: FlagSet) -> tuple[bool, bool]:
+    """Whether the flags ask for this caller's requests at all, and whether for their bodies too."""
+    has_bodies = flags.is_on(LOG_BODIES, team=key.team, key=key.name, request_id=ask.id)
+    return (
+        has_bodies or flags.is_on(LOG_HEADERS, team=key.team, key=key.name, request_id=ask.id),
+        has_bodies,
+    )
+
+
 def recorder_for(
     ask: ClientRequest, key: KeyPicture, flags: FlagSet, logs: RequestLogs
 ) -> "Recorder | None":
     """What records this request, with the client's side of it; None where both flags are off for this caller."""
-    has_bodies = flags.is_on(LOG_BODIES, team=key.team, key=key.name, request_id=ask.id)
-    if not has_bodies and not flags.is_on(
-        LOG_HEADERS, team=key.team, key=key.name, request_id=ask.id
-    ):
+    is_wanted, has_bodies = is_logged(ask, key, flags)
+    if not is_wanted:
         return None
     recorder = Recorder(logs, has_bodies=has_bodies, secrets=ask.secrets)
     recorder.client_request(ask.headers, ask.body)
@@ -45,7 +63,7 @@ class Recorder:
         "_secrets",
     )
 
-    def __init__(self, logs: RequestLogs, *, has_bodies: bool, secrets: Iterable[str]) -> None:
+    def __init__(self, logs: Sink, *, has_bodies: bool, secrets: Iterable[str]) -> None:
         self._logs = logs
         self._has_bodies = has_bodies
         self._secrets = tuple(secrets)
@@ -137,6 +155,9 @@ class Recorder:
         if body:
             capture.add(body)
         return capture
+
+
+MakeRecorder = Callable[[ClientRequest, KeyPicture, FlagSet, RequestLogs], Recorder | None]
 
 
 def answer_headers(status: int, headers: Mapping[str, str]) -> Headers:

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from conversion.errors import GatewayError
 from conversion.sse import write_error_event
 from llmgateway.attempt import Attempt, Status
-from llmgateway.errors import InternalFault, row_for
+from llmgateway.errors import InternalFault, ShuttingDown, row_for
 from llmgateway.tasks import spawn
 from llmgateway.wire import Wire
 from routing.upstream.attempt import Reply
@@ -29,20 +29,20 @@ class Relay:
 
     async def pump(self) -> AsyncGenerator[bytes, None]:
         """The client's events. After the first one nothing is raised but the client's own leaving."""
-        converter, reply = self._attempt.converter, self._reply
-        ttft_ms: int | None = None
+        attempt, reply = self._attempt, self._reply
+        converter = attempt.converter
         error: GatewayError | None = None
         status = Status.INTERRUPTED
         try:
             yield self._first
             if converter.content_started:
-                ttft_ms = self._elapsed_ms()
+                attempt.ttft_ms = self._elapsed_ms()
             is_ended = False
             while not (is_ended or converter.done or converter.failure):
                 try:
                     piece = await reply.read()
                 except GatewayError as broken:
-                    error = broken
+                    error = broken.as_value()
                     if held_back := self._attempt.held_back():
                         yield held_back
                     break
@@ -50,17 +50,24 @@ class Relay:
                 events = converter.feed(piece) if piece else converter.finish()
                 if events:
                     yield events
-                    if ttft_ms is None and converter.content_started:
-                        ttft_ms = self._elapsed_ms()
+                    if attempt.ttft_ms is None and converter.content_started:
+                        attempt.ttft_ms = self._elapsed_ms()
             error = error or converter.failure
             status = Status.FAILED if error else Status.SUCCEEDED
             self._attempt.note_end(error)
             if error is not None:
                 self._attempt.hide_secrets_in(error)
                 yield self._error_event(error)
-        except (asyncio.CancelledError, GeneratorExit):
-            status = Status.CLIENT_CLOSED if self._wire.client_is_gone else Status.INTERRUPTED
+        except GeneratorExit:
+            status = self._left()
             raise
+        except asyncio.CancelledError:
+            status, task = self._left(), asyncio.current_task()
+            if self._wire.client_is_gone or task is None:
+                raise
+            task.uncancel()  # the server's last grace is over: the client is there, and is told
+            error = ShuttingDown()
+            yield self._error_event(error)
         except Exception:
             # The edge of a stream: a bug must reach the log, and the client as an event it can read.
             log.exception(
@@ -73,16 +80,19 @@ class Relay:
             )
             yield self._error_event(error)
         finally:
-            self._attempt.settle(
-                status.value, error=error, ttft_ms=ttft_ms, answer_bytes=self._wire.bytes_sent
-            )
+            self._attempt.settle(status.value, error=error, answer_bytes=self._wire.bytes_sent)
+            self._attempt.asked.finish()
             await self._let_go()
 
     async def close(self) -> None:
         """End a stream whose pump was never started; without effect after it has run."""
-        status = Status.CLIENT_CLOSED if self._wire.client_is_gone else Status.INTERRUPTED
-        self._attempt.settle(status.value)
+        self._attempt.settle(self._left().value)
+        self._attempt.asked.finish()
         await self._reply.close()
+
+    def _left(self) -> Status:
+        """How an attempt is booked that nobody waits for any more."""
+        return Status.CLIENT_CLOSED if self._wire.client_is_gone else Status.INTERRUPTED
 
     async def _let_go(self) -> None:
         """Give the connection back. What is left of a complete answer is read first, beside the client's end."""

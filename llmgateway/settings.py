@@ -6,6 +6,7 @@ database is here. docs/operators/settings.md lists the same variables for reader
 
 import socket
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -13,13 +14,17 @@ from django.core.exceptions import ImproperlyConfigured
 
 from llmgateway.environment import (
     env,
+    env_address_rules,
     env_bool,
+    env_given_secret,
     env_int,
     env_list,
+    env_networks,
     env_secret,
     env_text,
     random_words,
 )
+from llmgateway.sign_in import configuration as identity_providers
 
 # LiteLLM takes orders from the environment while it is imported, and by default fetches price lists and the like from
 # the network then, and reads a ``.env`` file it finds on the way up. It is imported late, if at all, and must do
@@ -68,11 +73,26 @@ if PUBLIC_URL:
     ALLOWED_HOSTS.append(PUBLIC_URL.split("://")[-1].split("/")[0].split(":")[0])
     CSRF_TRUSTED_ORIGINS = ["/".join(PUBLIC_URL.split("/")[:3])]
 
+# Whose word about the client's address (X-Forwarded-For) is believed: addresses or networks of proxies.
+TRUSTED_PROXIES = env_networks("GATEWAY_TRUSTED_PROXIES")
+
+# Which addresses providers and webhooks may have (conversion/addresses.py): networks, loopback, private, everything.
+# Allowed goes before denied; metadata and link-local addresses are refused unless they are allowed.
+OUTBOUND = env_address_rules(allowed="GATEWAY_OUTBOUND_ALLOW", denied="GATEWAY_OUTBOUND_DENY")
+
 # The hot path.
 BODY_BYTES_MAX = env_int("GATEWAY_BODY_BYTES_MAX", default=32 * 1024 * 1024, at_least=1024)
+# A request's headers and its address: bytes of all together, and how many. Claude Code sends 2 kB in 25.
+HEADER_BYTES_MAX = env_int("GATEWAY_HEADER_BYTES_MAX", default=64 * 1024, at_least=4096)
+HEADERS_MAX = env_int("GATEWAY_HEADERS_MAX", default=200, at_least=20)
+# Seconds in which the headers, and then the body, must arrive.
 BODY_READ_TIMEOUT_S = env_int("GATEWAY_BODY_READ_TIMEOUT_S", default=60, at_least=1)
 PING_AFTER_S = env_int("GATEWAY_PING_AFTER_S", default=15, at_least=1)
 SHUTDOWN_GRACE_S = env_int("GATEWAY_SHUTDOWN_GRACE_S", default=30, at_least=0)
+# How long a request waits for room in a hard budget whose rest is only held for requests under way. Seconds.
+BUDGET_WAIT_S = env_int("GATEWAY_BUDGET_WAIT_S", default=10, at_least=0)
+# How often budgets are looked at for alerts, in seconds; 0 sends none.
+BUDGET_ALERTS_EVERY_S = env_int("GATEWAY_BUDGET_ALERTS_EVERY_S", default=10)
 # Whether providers are looked at beside the requests, each as often as its row says.
 PROVIDER_CHECKS = env_bool("GATEWAY_PROVIDER_CHECKS", default=True)
 JOURNAL_DIR = DATA_DIR / "journal"
@@ -96,21 +116,36 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "channels",
     "rest_framework",
+    "axes",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.socialaccount.providers.saml",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "routing",
     "accounting",
     "llmgateway",
+    "llmgateway.api",
 ]
 
 # For pages only: /v1/ and /health/ go through llmgateway.lean_handler, which has no middleware.
 MIDDLEWARE = [
+    "llmgateway.page_headers.add_page_headers",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "llmgateway.page_actors.name_who_acts",
+    "allauth.account.middleware.AccountMiddleware",
+    "llmgateway.sign_in.second_factor.lead_to_second_factor",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 UNFOLD = {
@@ -125,6 +160,7 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": True,
     "DASHBOARD_CALLBACK": "llmgateway.dashboard.fill",
     "STYLES": ["/static/llmgateway/admin.css"],
+    "SCRIPTS": ["/static/llmgateway/admin.js"],
     "COLORS": {
         "primary": {
             "50": "240 253 250",
@@ -133,10 +169,10 @@ UNFOLD = {
             "300": "94 234 212",
             "400": "45 212 191",
             "500": "20 184 166",
-            "600": "13 148 136",
-            "700": "15 118 110",
-            "800": "17 94 89",
-            "900": "19 78 74",
+            "600": "15 118 110",
+            "700": "17 94 89",
+            "800": "19 78 74",
+            "900": "11 63 60",
             "950": "4 47 46",
         },
     },
@@ -146,7 +182,15 @@ UNFOLD = {
             {
                 "items": [
                     {"title": "Dashboard", "icon": "dashboard", "link": "/admin/"},
+                    {
+                        "title": "First steps",
+                        "icon": "flag",
+                        "link": "/admin/first-steps/",
+                        "permission": "llmgateway.first_steps.pages.may_set_up",
+                    },
                     {"title": "Usage report", "icon": "bar_chart", "link": "/usage/"},
+                    {"title": "Requests", "icon": "manage_search", "link": "/usage/requests/"},
+                    {"title": "Playground", "icon": "chat", "link": "/usage/playground/"},
                     {
                         "title": "Usage records",
                         "icon": "receipt_long",
@@ -175,6 +219,7 @@ UNFOLD = {
                         "icon": "alt_route",
                         "link": "/admin/routing/modelalias/",
                     },
+                    {"title": "Routes", "icon": "route", "link": "/admin/routing/route/"},
                     {
                         "title": "Agent types",
                         "icon": "smart_toy",
@@ -220,13 +265,50 @@ UNFOLD = {
                     {"title": "Teams", "icon": "groups", "link": "/admin/accounting/team/"},
                     {"title": "Projects", "icon": "folder", "link": "/admin/accounting/project/"},
                     {"title": "API keys", "icon": "key", "link": "/admin/accounting/virtualkey/"},
+                    {
+                        "title": "Members",
+                        "icon": "badge",
+                        "link": "/admin/accounting/membership/",
+                    },
+                    {
+                        "title": "Groups",
+                        "icon": "group_work",
+                        "link": "/admin/accounting/groupgrant/",
+                    },
+                    {
+                        "title": "Budgets",
+                        "icon": "savings",
+                        "link": "/admin/accounting/budget/",
+                    },
+                    {
+                        "title": "Budget alerts",
+                        "icon": "notifications",
+                        "link": "/admin/accounting/budgetalert/",
+                    },
                     {"title": "Prices", "icon": "sell", "link": "/admin/accounting/price/"},
+                    {
+                        "title": "Adjustments",
+                        "icon": "balance",
+                        "link": "/admin/accounting/adjustment/",
+                    },
                     {
                         "title": "Mask patterns",
                         "icon": "visibility_off",
                         "link": "/admin/accounting/maskpattern/",
                     },
                     {"title": "Users", "icon": "person", "link": "/admin/auth/user/"},
+                    {
+                        "title": "API tokens",
+                        "icon": "vpn_key",
+                        "link": "/admin/api/apitoken/",
+                    },
+                    {"title": "Management API", "icon": "api", "link": "/api/docs/"},
+                    {
+                        "title": "Audit trail",
+                        "icon": "policy",
+                        "link": "/admin/accounting/auditentry/",
+                        "permission": "accounting.audit.access.may_see_all",
+                    },
                 ],
             },
         ],
@@ -271,9 +353,20 @@ else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 
 REDIS_URL = env_text("REDIS_URL")
+# What begins the names of all keys of this gateway in Redis, so that two gateways can share one.
+REDIS_PREFIX = env_text("GATEWAY_REDIS_PREFIX", "llmgw")
+# What becomes of requests under limits and budgets while Redis cannot be reached: local (each process goes on by its
+# own memory and what the ledger says) or refuse.
+REDIS_OUTAGE = env_text("GATEWAY_REDIS_OUTAGE", "local")
+if REDIS_OUTAGE not in {"local", "refuse"}:
+    raise ImproperlyConfigured("GATEWAY_REDIS_OUTAGE must be local or refuse.")
 CHANNEL_LAYERS: dict[str, dict[str, object]] = {
     "default": (
-        {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
+        {
+            # At most once, which is all that frames of the live view need: the next one says all anew.
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {"hosts": [REDIS_URL], "prefix": REDIS_PREFIX},
+        }
         if REDIS_URL
         else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
     ),
@@ -285,7 +378,85 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
-LOGIN_URL = "admin:login"
+LOGIN_URL = "account_login"
+
+# Whoever enters wrong passwords for a name is refused for a while, by name and address together, so that nobody can
+# lock somebody else out from elsewhere. Counted in the database, for all workers. Seconds.
+SIGN_IN_TRIES_MAX = env_int("GATEWAY_SIGN_IN_TRIES_MAX", default=5, at_least=1)
+SIGN_IN_LOCK_S = env_int("GATEWAY_SIGN_IN_LOCK_S", default=900, at_least=1)
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AXES_FAILURE_LIMIT = SIGN_IN_TRIES_MAX
+AXES_COOLOFF_TIME = timedelta(seconds=SIGN_IN_LOCK_S)
+AXES_LOCKOUT_PARAMETERS = "llmgateway.sign_in.throttle.counted_by"
+AXES_SENSITIVE_PARAMETERS = ["code"]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_CLIENT_IP_CALLABLE = "llmgateway.page_actors.address_of"
+AXES_LOCKOUT_CALLABLE = "llmgateway.locked_out.locked_out"
+AXES_ENABLE_ADMIN = False
+AXES_DISABLE_ACCESS_LOG = True  # the audit trail notes who signs in and who is refused
+AXES_VERBOSE = False
+
+# A code of an authenticator app after the password: off, offered to everybody, required of staff who sign in by
+# password, or always required of staff, also of those whom an identity provider lets in.
+TWO_FACTOR = env_text("GATEWAY_TWO_FACTOR").strip().lower() or "offered"
+if TWO_FACTOR not in {"off", "offered", "required", "always"}:
+    raise ImproperlyConfigured("GATEWAY_TWO_FACTOR must be off, offered, required or always.")
+MFA_ADAPTER = "llmgateway.sign_in.adapters.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "LLM gateway"
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+ACCOUNT_ADAPTER = "llmgateway.sign_in.adapters.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+# Sign-in by an identity provider. An account is linked to its subject there; groups make memberships (Admin → Groups).
+GROUPS_CLAIM = env_text("GATEWAY_OIDC_GROUPS_CLAIM").strip() or "groups"
+SAML_GROUPS_ATTRIBUTE = env_text("GATEWAY_SAML_GROUPS_ATTRIBUTE").strip() or "groups"
+# Whose people are staff (they see all usage), and whose may do everything in the admin besides.
+STAFF_GROUPS = env_list("GATEWAY_STAFF_GROUPS", default=[])
+SUPERUSER_GROUPS = env_list("GATEWAY_SUPERUSER_GROUPS", default=[])
+# The domains of e-mail addresses whose people are let in; none: all of the identity provider's.
+SIGN_IN_DOMAINS = [word.lower() for word in env_list("GATEWAY_SIGN_IN_DOMAINS", default=[])]
+# Whether the e-mail address that a provider tells leads to an account that is here already: never, where the provider
+# says that it has verified it, or trusted in any case.
+LINK_BY_EMAIL = env_text("GATEWAY_LINK_BY_EMAIL").strip().lower() or "never"
+if LINK_BY_EMAIL not in {"never", "verified", "trusted"}:
+    raise ImproperlyConfigured("GATEWAY_LINK_BY_EMAIL must be never, verified or trusted.")
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {
+        "APPS": identity_providers.oidc_apps(
+            identity_providers.Oidc(
+                issuer=env_text("GATEWAY_OIDC_ISSUER").strip(),
+                client_id=env_text("GATEWAY_OIDC_CLIENT_ID").strip(),
+                secret=env_given_secret("GATEWAY_OIDC_CLIENT_SECRET"),
+                name=env_text("GATEWAY_OIDC_NAME").strip() or "OpenID Connect",
+                scopes=tuple(env_text("GATEWAY_OIDC_SCOPES").replace(",", " ").split()),
+            )
+        ),
+    },
+    "saml": {
+        "APPS": identity_providers.saml_apps(
+            identity_providers.Saml(
+                metadata_url=env_text("GATEWAY_SAML_METADATA_URL").strip(),
+                metadata_file=env_text("GATEWAY_SAML_METADATA_FILE").strip(),
+                idp_entity_id=env_text("GATEWAY_SAML_IDP_ENTITY_ID").strip(),
+                entity_id=env_text("GATEWAY_SAML_ENTITY_ID").strip(),
+                name=env_text("GATEWAY_SAML_NAME").strip() or "SAML",
+                email_attribute=env_text("GATEWAY_SAML_EMAIL_ATTRIBUTE").strip(),
+                name_attribute=env_text("GATEWAY_SAML_NAME_ATTRIBUTE").strip(),
+            )
+        ),
+    },
+}
+SOCIALACCOUNT_ADAPTER = "llmgateway.sign_in.providers.ProviderAdapter"
+SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
+SOCIALACCOUNT_LOGIN_ON_GET = True  # a form's way to another host is what the pages' policy forbids
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 10
+ACCOUNT_RATE_LIMITS = False  # counted by django-axes, in the database, for all workers
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -296,7 +467,8 @@ FORMAT_MODULE_PATH = [
 ]  # the settings of that name lose against the language's own
 
 STATIC_URL = "/static/"
-STATIC_ROOT = DATA_DIR / "static"
+# Where collected static files lie; an image has them beside the code.
+STATIC_ROOT = Path(env_text("GATEWAY_STATIC_ROOT", str(DATA_DIR / "static"))).absolute()
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -310,18 +482,75 @@ SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_HTTPS else None
 X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 
 REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "llmgateway.api.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "llmgateway.api.schema.Document",
+    "EXCEPTION_HANDLER": "llmgateway.api.errors.answer_for",
+    "COERCE_DECIMAL_TO_STRING": True,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "llmgateway management API",
+    "DESCRIPTION": "What the admin can do, for programs. Clients send their requests for models to /v1/ instead.",
+    "VERSION": "0.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": "/api/",
+    "PREPROCESSING_HOOKS": ["llmgateway.api.schema.only_ours"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "llmgateway.api.schema.tell_of_refusals",
+    ],
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "TokenScope": "llmgateway.api.models.ApiToken.Scope",
+        "RuleScope": "routing.models.scope.Scoped.Scope",
+    },
 }
 
+# The mail server that budget alerts go through; without one they say so. Seconds.
+EMAIL_IS_SET_UP = bool(env_text("EMAIL_URL"))
+EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+if EMAIL_IS_SET_UP:
+    try:
+        vars().update(env.email_url("EMAIL_URL"))
+    except (ImproperlyConfigured, ValueError) as error:
+        raise ImproperlyConfigured(
+            "EMAIL_URL must be an address such as smtp+tls://user:password@mail.example:587."
+        ) from error
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env_text("GATEWAY_EMAIL_FROM", "llmgateway@localhost")
+
+# Where several workers of one machine keep their figures for /metrics; `manage.py serve` sets it for them.
+METRICS_DIR = env_text("PROMETHEUS_MULTIPROC_DIR")
+
+# The collector that gets traces (OTLP over HTTP, such as http://localhost:4318/v1/traces), which share of the requests
+# without a trace of their client's are traced (percent), and under which name.
+OTLP_ENDPOINT = env_text("GATEWAY_OTLP_ENDPOINT")
+TRACE_PERCENT = env_int("GATEWAY_TRACE_PERCENT", default=100)
+SERVICE_NAME = env_text("OTEL_SERVICE_NAME", "llmgateway")
+
+# How a line of the log looks: line (for people) or json (one object, for programs).
+LOG_FORMAT = env_text("GATEWAY_LOG_FORMAT", "line")
+if LOG_FORMAT not in {"line", "json"}:
+    raise ImproperlyConfigured("GATEWAY_LOG_FORMAT must be line or json.")
 LOG_LEVEL = env_text("GATEWAY_LOG_LEVEL", "INFO").upper()
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "llmgateway.logs.LineFormatter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {"()": "llmgateway.logs.LineFormatter"},
+        "json": {"()": "llmgateway.logs.JsonFormatter"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
         name: {"level": LOG_LEVEL, "handlers": ["stderr"], "propagate": False}
@@ -342,6 +571,7 @@ FLAGS_AT_FIRST = {
     "bypass_litellm": env_bool("BYPASS_LITELLM_ENABLED", default=True),
     "litellm_fallback": env_bool("LITELLM_FALLBACK_ENABLED", default=True),
     "strict_conversion": env_bool("STRICT_CONVERSION_ENABLED", default=False),
+    "live_view": env_bool("LIVE_VIEW_ENABLED", default=True),
     "log_headers": env_bool("LOG_HEADERS_ENABLED", default=False),
     "log_bodies": env_bool("LOG_BODIES_ENABLED", default=False),
 }

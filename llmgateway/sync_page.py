@@ -17,6 +17,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from unfold.decorators import action
 
+from accounting.audit import watch
 from conversion.errors import GatewayError
 from llmgateway import model_sync
 from llmgateway.model_sync import Preview, Update
@@ -73,6 +74,7 @@ class SynchronisedProviderAdmin(ProviderAdmin):
         wish = read_wish(request)
         now = datetime.now(UTC)
         try:
+            watch.note_use(row, "Asked for its models, with its credentials.")
             plan = look(row, wish, now)
         except (GatewayError, model_sync.NothingTold) as error:
             messages.error(request, f"{row}: {getattr(error, 'message', error)}")

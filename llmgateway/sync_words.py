@@ -1,9 +1,10 @@
 """How a synchronisation is told, the same in the command and on the page."""
 
-from dataclasses import dataclass, fields
-from decimal import Decimal
+from dataclasses import dataclass
 
-from llmgateway.model_sync import Figures, PriceChange, Update
+from accounting.price_changes import PriceChange
+from accounting.price_words import figure_changes
+from llmgateway.model_sync import Update
 from routing.synchronisation import FactChange, Value, What
 
 FACT_WORDS = {
@@ -13,15 +14,6 @@ FACT_WORDS = {
     "takes_images": "images",
     "can_reason": "thinking",
     "can_cache": "caching",
-}
-FIGURE_WORDS = {
-    "prompt_usd_per_mtok": "prompt",
-    "completion_usd_per_mtok": "completion",
-    "cache_read_usd_per_mtok": "cache read",
-    "cache_write_5m_usd_per_mtok": "cache write",
-    "cache_write_1h_usd_per_mtok": "cache write 1 h",
-    "reasoning_usd_per_mtok": "reasoning",
-    "request_usd": "per request",
 }
 
 
@@ -56,17 +48,9 @@ def _word(value: Value) -> str:
 
 def _price_lines(change: PriceChange) -> list[Line]:
     return [
-        Line(f"{FIGURE_WORDS[name]} price", old, new, change.source)
-        for entry in fields(Figures)
-        if (name := entry.name) in FIGURE_WORDS
-        and (old := _amount(getattr(change.old, name, None)))
-        != (new := _amount(getattr(change.new, name)))
-        and not (name == "request_usd" and change.old is None and not change.new.request_usd)
+        Line(f"{figure.name} price", figure.old, figure.new, change.source)
+        for figure in figure_changes(change.old, change.new)
     ]
-
-
-def _amount(amount: Decimal | None) -> str:
-    return "–" if amount is None else f"${amount.normalize():f}"
 
 
 def sentence(update: Update) -> str:

@@ -21,6 +21,7 @@ from conversion.errors import GatewayError, TransformationFailed
 from conversion.passthrough import write_request
 from llmgateway import pipeline, tokenizer
 from llmgateway.attempt import headers_along, query_along
+from llmgateway.attribution import project_of
 from llmgateway.exchange import ClientRequest
 from llmgateway.runtime import Runtime
 from routing.pictures import Target
@@ -51,7 +52,7 @@ async def count(ask: ClientRequest, runtime: Runtime) -> Count:
     """
     key = keys.authenticate(ask.secrets, now=ask.accepted_at)
     call = read_count_call(ask.body)
-    target = pipeline.plan_for(ask, key, call, runtime).targets[0]
+    target = pipeline.plan_for(ask, key, call, runtime, project=project_of(ask, key)).targets[0]
     told = None
     with suppress(TransformationFailed):  # the request itself will tell of it
         call = as_sent(call, target)

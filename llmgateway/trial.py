@@ -13,9 +13,11 @@ from llmgateway.exchange import ClientRequest
 from llmgateway.explained import pretty
 from llmgateway.explanation import masker_for
 from llmgateway.lean_handler import send_answer
+from llmgateway.recording import MakeRecorder, recorder_for
 from llmgateway.views import failed
 from llmgateway.wire import Message, Wire
 from routing import snapshot
+from routing.planning import Plan
 
 SHOWN_BYTES_MAX = 100_000
 
@@ -49,10 +51,10 @@ class SentAnswer:
 class Kept:
     """The far end of a wire: keeps what a client would receive."""
 
-    def __init__(self) -> None:
+    def __init__(self, bytes_max: int = SHOWN_BYTES_MAX) -> None:
         self.status = 0
         self.headers: list[tuple[str, str]] = []
-        self.body = Capture(SHOWN_BYTES_MAX)
+        self.body = Capture(bytes_max)
 
     async def take(self, message: Message) -> None:
         """One message of ASGI."""
@@ -63,22 +65,35 @@ class Kept:
             self.body.add(message["body"])
 
 
-async def send(ask: ClientRequest, key: KeyPicture) -> SentAnswer:
-    """The answer to a request in the name of a key. It is booked as any other, and counts against the team's money."""
+async def send(ask: ClientRequest, key: KeyPicture, plan: Plan | None = None) -> SentAnswer:
+    """The answer to a request in the name of a key. It is booked as any other, and counts against the team's money.
+
+    It goes where the plan says, if there is one, else where a client's would.
+    """
     kept = Kept()
     wire = Wire(kept.take)
     try:
-        await _serve(ask, key, wire)
+        await serve(ask, key, wire, plan)
     finally:
         wire.stop_pings()
     return await asyncio.to_thread(_masked, ask, kept)
 
 
-async def _serve(ask: ClientRequest, key: KeyPicture, wire: Wire) -> None:
+async def serve(
+    ask: ClientRequest,
+    key: KeyPicture,
+    wire: Wire,
+    plan: Plan | None = None,
+    *,
+    make_recorder: MakeRecorder = recorder_for,
+) -> None:
+    """Answer a request in the name of a key onto the wire, as one that came from outside; errors go there, too."""
     runtime = await current.runtime()
     try:
         keys.check(key, now=datetime.now(UTC))
-        answer = await pipeline.serve_key(key, ask, wire, runtime)
+        answer = await pipeline.serve_key(
+            key, ask, wire, runtime, plan=plan, make_recorder=make_recorder
+        )
     except GatewayError as error:
         answer = failed(error, ask, wire)
     await send_answer(answer, wire)

@@ -1,8 +1,9 @@
 """HTTP in, HTTP out for the hot path; no decisions."""
 
+import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
@@ -13,10 +14,11 @@ from conversion.dialects import Dialect
 from conversion.errors import GatewayError
 from conversion.sse import write_error_event
 from llmgateway import catalogue, health, metrics, pipeline, token_counts
+from llmgateway.admitting import limit_headers
 from llmgateway.answers import EventStream, OnePart, WholeAnswer, error_answer, id_headers
 from llmgateway.auth import find_secrets
 from llmgateway.current import runtime
-from llmgateway.errors import MethodNotAllowed, PathUnknown, row_for
+from llmgateway.errors import MethodNotAllowed, PathUnknown, ShuttingDown, row_for, told_by
 from llmgateway.exchange import ClientRequest
 from llmgateway.lean_handler import HotRequest, dialect_of
 from llmgateway.wire import Wire
@@ -35,9 +37,19 @@ def answering(dialect: Dialect) -> View:
         try:
             if request.method != "POST":
                 raise MethodNotAllowed(f"{request.path_info} takes POST, not {request.method}.")
-            return await pipeline.serve(ask, hot.wire, await runtime())
+            held = await runtime()
+            if held.tracer is not None:
+                ask.trace = trace = held.tracer.begin(ask)
+                hot.wire.after = partial(held.tracer.over, trace, ask)
+            return await pipeline.serve(ask, hot.wire, held)
         except GatewayError as error:
             return failed(error, ask, hot.wire)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if hot.wire.client_is_gone or task is None:
+                raise
+            task.uncancel()  # the server's last grace is over: the client is there, and is told
+            return failed(ShuttingDown(), ask, hot.wire)
 
     return view
 
@@ -59,10 +71,14 @@ def read_request(request: HotRequest, dialect: Dialect) -> ClientRequest:
 
 def failed(error: GatewayError, ask: ClientRequest, wire: Wire) -> HttpResponseBase:
     """The error as an answer; as the only event of a stream that pings had to begin already."""
-    log.info("request failed", extra={"request_id": ask.id, "error": type(error).__name__})
+    name = type(told_by(error)).__name__
+    log.info("request failed", extra={"request_id": ask.id, "error": name})
+    metrics.note_refused(ask.dialect.value, name)
+    wire.error = name
     wire.stop_pings()
     if not wire.is_started:
-        return error_answer(error, ask.dialect, request_id=ask.id)
+        headers = limit_headers(getattr(error, "standings", ()), ask.dialect)
+        return error_answer(error, ask.dialect, request_id=ask.id, headers=headers)
     row = row_for(error, ask.dialect)
     event = write_error_event(ask.dialect, row.type, error.message, ask.id, code=row.code)
     return EventStream(OnePart(event), id_headers(ask.id))
@@ -124,15 +140,9 @@ async def providers(_request: HttpRequest) -> HttpResponse:
 
 
 async def metrics_page(_request: HttpRequest) -> HttpResponse:
-    """GET /metrics: the figures of this process for Prometheus."""
-    held = await runtime()
-    body = metrics.page(
-        held.turns,
-        held.live,
-        records=held.ledger.waiting,
-        dropped=held.request_logs.dropped,
-        now_s=time.monotonic(),
-    )
+    """GET /metrics: the figures of this process, or of all workers of this machine, for Prometheus."""
+    (await runtime()).note_metrics()
+    body = metrics.page()
     return HttpResponse(body, content_type=metrics.CONTENT_TYPE)
 
 

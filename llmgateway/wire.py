@@ -17,11 +17,15 @@ RawHeaders = list[tuple[bytes, bytes]]
 
 
 class Wire:
-    """Sends one HTTP answer. ``bytes_sent`` counts its body; ``client_is_gone`` is set by who watches for that."""
+    """Sends one HTTP answer. ``bytes_sent`` counts its body; ``client_is_gone`` is set by who watches for that.
+
+    ``status`` is 0 until the answer has begun; ``error`` is the class of what the client was told went wrong. ``after``
+    is called once the request is over, however it ended.
+    """
 
     __slots__ = (
         "_early_headers", "_is_sending", "_loop", "_ping", "_ping_after_s", "_send", "_sent_at", "_timer",
-        "bytes_sent", "client_is_gone", "is_ended", "is_started",
+        "after", "bytes_sent", "client_is_gone", "error", "is_ended", "is_started", "status",
     )  # fmt: skip
 
     def __init__(self, send: Send) -> None:
@@ -37,18 +41,29 @@ class Wire:
         self.client_is_gone = False
         self.is_started = False
         self.is_ended = False
+        self.status = 0
+        self.error = ""
+        self.after: Callable[[Wire], None] | None = None
 
     async def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Send status and headers; without effect if pings had to start the answer already."""
         if self.is_started:
             return
         self.is_started = True
+        self.status = status
         await self._put({"type": "http.response.start", "status": status, "headers": list(headers)})
 
     async def write(self, data: bytes) -> None:
         """Send one piece of the body."""
         self.bytes_sent += len(data)
-        await self._put({"type": "http.response.body", "body": data, "more_body": True})
+        self._is_sending = (
+            True  # as _put does it, which would cost each event of a stream a coroutine
+        )
+        try:
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        finally:
+            self._is_sending = False
+            self._sent_at = self._loop.time()
 
     async def end(self, data: bytes = b"") -> None:
         """Send the last piece and finish."""

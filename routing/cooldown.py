@@ -4,10 +4,13 @@ A deployment that fails several times in a row is skipped for a while, each time
 while is over one request is let through to see; the others go on skipping it until that one has come back. A rate limit
 with a Retry-After is obeyed at once. A credential that was refused, has no credit left or was rate limited rests alone.
 
-Held in memory by each process: what one process learns, the others learn by themselves a few requests later.
+Held in memory by each process. With Redis each tells the others when a while begins and when it is over
+(``llmgateway/news.py``); without, or while Redis is away, the others learn it by themselves a few requests later.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from conversion.errors import (
     GatewayError,
@@ -61,7 +64,8 @@ class Cooling:
 class Cooldowns:
     """The memory of one process. Times are monotonic seconds; keys are the deployments' and credentials' numbers."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[dict[str, Any]], None] = lambda _news: None) -> None:
+        self._tell = tell
         self._deployments: dict[int, Cooling] = {}
         self._credentials: dict[int, tuple[float, str]] = {}
 
@@ -80,8 +84,9 @@ class Cooldowns:
 
     def succeeded(self, deployment: int) -> None:
         """It answers: all is forgotten."""
-        if deployment in self._deployments:
-            del self._deployments[deployment]
+        cooling = self._deployments.pop(deployment, None)
+        if cooling is not None and cooling.until_s:
+            self._tell({"deployment": deployment, "left_s": 0})
 
     def failed(self, deployment: int, error: GatewayError, policy: Policy, now_s: float) -> None:
         """It failed. Without effect for failures that say nothing about it."""
@@ -100,6 +105,30 @@ class Cooldowns:
         cooling.until_s = now_s + wait_s
         cooling.probe_until_s = 0.0
         cooling.reason = type(error).__name__
+        self._tell(
+            {
+                "deployment": deployment,
+                "left_s": wait_s,
+                "failures": cooling.failures,
+                "times": cooling.times,
+                "reason": cooling.reason,
+            }
+        )
+
+    def hear(self, news: dict[str, Any], now_s: float) -> None:
+        """Take over what another process has learned. Raises KeyError or TypeError for what is no such news."""
+        left_s = float(news["left_s"])
+        if "credential" in news:
+            self._credentials[int(news["credential"])] = (now_s + left_s, str(news["reason"]))
+        elif left_s:
+            self._deployments[int(news["deployment"])] = Cooling(
+                failures=int(news["failures"]),
+                times=int(news["times"]),
+                until_s=now_s + left_s,
+                reason=str(news["reason"]),
+            )
+        else:
+            self._deployments.pop(int(news["deployment"]), None)
 
     def remaining_s(self, deployment: int, now_s: float) -> float:
         """Seconds until the deployment is tried again; 0 when it is not skipped."""
@@ -119,7 +148,9 @@ class Cooldowns:
         for kind, default_s in REST_S.items():
             if isinstance(error, kind):
                 wait_s = default_s if error.retry_after_s is None else error.retry_after_s
-                self._credentials[credential] = (now_s + wait_s, type(error).__name__)
+                reason = type(error).__name__
+                self._credentials[credential] = (now_s + wait_s, reason)
+                self._tell({"credential": credential, "left_s": wait_s, "reason": reason})
                 return True
         return False
 

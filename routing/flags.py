@@ -26,6 +26,7 @@ class Declared:
 
 BYPASS_LITELLM = "bypass_litellm"
 LITELLM_FALLBACK = "litellm_fallback"
+LIVE_VIEW = "live_view"
 LOG_BODIES = "log_bodies"
 LOG_HEADERS = "log_headers"
 STRICT_CONVERSION = "strict_conversion"
@@ -40,6 +41,11 @@ DECLARED: Mapping[str, Declared] = {
         Declared(
             LITELLM_FALLBACK,
             "A request that fails directly is tried behind LiteLLM, or the other way round; off, it stays on its first path.",
+            is_on_at_first=True,
+        ),
+        Declared(
+            LIVE_VIEW,
+            "Requests are shown on the live view while they run, to those who may see them.",
             is_on_at_first=True,
         ),
         Declared(

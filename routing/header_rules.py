@@ -101,8 +101,11 @@ def apply(
 
 
 def fill(value: str, places: Mapping[str, str]) -> str:
-    """The value with its places filled: what a client wrote is cut down to what a header can hold."""
-    return _PLACE.sub(lambda place: _clean(places.get(place[1], "")), value)
+    """The value with its places filled: what a client wrote is cut down to what a header can hold.
+
+    Nor may a header end in the space before a place for which nothing is known.
+    """
+    return _PLACE.sub(lambda place: _clean(places.get(place[1], "")), value).strip()
 
 
 def _clean(text: str) -> str:

@@ -180,9 +180,16 @@ class AliasPicture:
     routes: tuple[RoutePicture, ...]
 
 
+Found = tuple[AliasPicture, Mapping[str, str]]
+"""The alias for a name, and what its pattern matched by group."""
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All of routing at one moment. ``patterns`` are in the order in which they are tried."""
+    """All of routing at one moment. ``patterns`` are in the order in which they are tried.
+
+    ``matched`` is no part of the picture: planning remembers in it what the patterns say of names.
+    """
 
     number: int
     built_at: datetime
@@ -192,6 +199,7 @@ class Snapshot:
     warnings: tuple[str, ...] = field(default=())
     agent_types: tuple[AgentTypePicture, ...] = ()
     flags: FlagSet = field(default_factory=lambda: FlagSet({}, settings.FLAGS_AT_FIRST))
+    matched: dict[str, Found | None] = field(default_factory=dict, compare=False, repr=False)
 
 
 def traits_of(provider: ProviderPicture, model: str, overrides: Mapping[str, Any]) -> Traits:

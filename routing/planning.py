@@ -8,7 +8,6 @@ where there is none.
 
 import difflib
 import random
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,16 +23,20 @@ from routing.live import Live
 from routing.pictures import (
     AgentTypePicture,
     AliasPicture,
+    Found,
     RoutePicture,
     Snapshot,
     Target,
     traits_of,
 )
+from routing.placeholders import PLACE
 
 SUGGESTIONS_MAX = 3
 NAME_CHARS_MAX = 200
 """No alias is longer; a longer name is neither compared with them nor repeated in a message."""
-PLACE = re.compile(r"\{(\w+)\}")
+NAMES_REMEMBERED = 4096
+"""Names for which a picture remembers what its patterns say; one more, and it begins anew."""
+NO_GROUPS: Mapping[str, str] = {}
 SESSION_FIELDS = ("session_id", "prompt_cache_key", "safety_identifier", "user")
 REQUEST_CLASS_HEADER = "x-claude-code-request-class"
 
@@ -114,16 +117,16 @@ def make_plan(snapshot: Snapshot, question: Question) -> Plan:
             f"Agent type {agent.slug} has the tier {agent.tier}, whose alias is {agent.alias}."
         )
         name = agent.alias
-    try:
-        alias, matched = find_alias(snapshot, name)
-    except ModelUnknown:
+    found = _look_up(snapshot, name)
+    if found is None:
         recognised = families.recognise(snapshot, name)
         if not recognised:
-            raise
+            raise _unknown(snapshot, name)
         question.say(
             f"No alias matches {name!r}; it was recognised as a model of {recognised[0].provider.slug}."
         )
         return Plan(alias=name, snapshot_number=snapshot.number, targets=recognised)
+    alias, matched = found
     question.say(f"{name!r} is matched by the alias {alias.name!r}.")
     tier = agent.tier if agent else ""
     route, targets = _choose_route(alias, question, agent.slug if agent else "", tier)
@@ -155,15 +158,41 @@ def _agent_type(snapshot: Snapshot, question: Question) -> AgentTypePicture | No
     return None
 
 
-def find_alias(snapshot: Snapshot, name: str) -> tuple[AliasPicture, dict[str, str]]:
+def find_alias(snapshot: Snapshot, name: str) -> Found:
     """The alias for a name, an exact one before patterns, and what the pattern matched by group.
 
     Raises:
         ModelUnknown: with the nearest names there are.
     """
+    found = _look_up(snapshot, name)
+    if found is None:
+        raise _unknown(snapshot, name)
+    return found
+
+
+def _look_up(snapshot: Snapshot, name: str) -> Found | None:
+    """As ``find_alias``; None where nothing matches.
+
+    What patterns say of a name is remembered with the picture: a thousand of them take 2 ms, and clients ask for few
+    names again and again.
+    """
     exact = snapshot.exact.get(name)
     if exact is not None:
-        return exact, {}
+        return exact, NO_GROUPS
+    if not snapshot.patterns:
+        return None
+    try:
+        return snapshot.matched[name]
+    except KeyError:
+        found = _match(snapshot, name)
+    if len(name) <= NAME_CHARS_MAX:
+        if len(snapshot.matched) >= NAMES_REMEMBERED:
+            snapshot.matched.clear()
+        snapshot.matched[name] = found
+    return found
+
+
+def _match(snapshot: Snapshot, name: str) -> Found | None:
     for alias in snapshot.patterns:
         match = alias.pattern.fullmatch(name)
         if match:
@@ -171,11 +200,15 @@ def find_alias(snapshot: Snapshot, name: str) -> tuple[AliasPicture, dict[str, s
             groups.update({str(n): text or "" for n, text in enumerate(match.groups(), 1)})
             groups.update({key: text or "" for key, text in match.groupdict().items()})
             return alias, groups
+    return None
+
+
+def _unknown(snapshot: Snapshot, name: str) -> ModelUnknown:
     if len(name) > NAME_CHARS_MAX:
-        raise ModelUnknown(
+        return ModelUnknown(
             f"The model {name[:NAME_CHARS_MAX]!r}… is not known here. GET /v1/models lists what is."
         )
-    raise ModelUnknown(f"The model {name!r} is not known here.{_nearest(snapshot, name)}")
+    return ModelUnknown(f"The model {name!r} is not known here.{_nearest(snapshot, name)}")
 
 
 def _nearest(snapshot: Snapshot, name: str) -> str:
@@ -351,7 +384,7 @@ def _around_litellm(
     return first + then
 
 
-def _filled(target: Target, groups: dict[str, str]) -> Target:
+def _filled(target: Target, groups: Mapping[str, str]) -> Target:
     """The target with ``{1}`` and ``{name}`` in its model replaced by what the alias matched."""
     if "{" not in target.upstream_model:
         return target

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import models
 
-from routing import secrets
+from routing import secrets, witnesses
 from routing.errors import SecretUnreadable
 from routing.models import Credential, Provider, ProviderCheck
 from routing.snapshot import WATCHED, bump
@@ -96,13 +96,22 @@ def restore(wanted: State) -> Restored:
     credentials = target[_name(Credential)]
     for pk, columns in credentials.items():
         credentials[pk] = _openable(columns, present[_name(Credential)].get(pk), done)
-    for name, model in _models().items():
-        old, new = present[name], target[name]
-        stale = [pk for pk, columns in old.items() if new.get(pk) != columns]
-        fresh = {pk: columns for pk, columns in new.items() if old.get(pk) != columns}
-        _take_away(model, stale)
-        _put_back(model, fresh)
-        done.rows += len({*stale, *fresh})
+    touched = {
+        model: [
+            int(pk)
+            for pk in {**present[name], **target[name]}
+            if present[name].get(pk) != target[name].get(pk)
+        ]
+        for name, model in _models().items()
+    }
+    with witnesses.told().replacing(touched):
+        for name, model in _models().items():
+            old, new = present[name], target[name]
+            stale = [pk for pk, columns in old.items() if new.get(pk) != columns]
+            fresh = {pk: columns for pk, columns in new.items() if old.get(pk) != columns}
+            _take_away(model, stale)
+            _put_back(model, fresh)
+            done.rows += len({*stale, *fresh})
     providers = Provider.objects.values("pk")
     ProviderCheck.objects.exclude(provider__in=providers).delete()
     if done.rows:

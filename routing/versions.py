@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from django.db import DatabaseError, transaction
 
-from routing import secrets, snapshot
+from routing import secrets, snapshot, witnesses
 from routing.configuration.tree import routing_tree
 from routing.differences import difference
 from routing.errors import SecretUnreadable
@@ -70,6 +70,7 @@ def changes_by(author: str, summary: str = "") -> Iterator[Note]:
     """
     note = Note(summary)
     with transaction.atomic():
+        witnesses.told().changes_begin()
         _take_turn()
         record_others()
         yield note
@@ -193,6 +194,7 @@ def roll_back(version: ConfigurationVersion, *, author: str, seen_number: int) -
         RollBackRefused: rows have changed since, or no picture for serving can be built of what they were.
     """
     with transaction.atomic():
+        witnesses.told().changes_begin()
         if _take_turn() != seen_number:
             raise RollBackRefused("The configuration has changed since; look at the changes again.")
         record_others()

@@ -21,3 +21,5 @@ STORAGES = {
 }
 # A look at a provider would take an answer that a test has scripted for something else.
 PROVIDER_CHECKS = False
+# Budgets are looked at when a test asks for it.
+BUDGET_ALERTS_EVERY_S = 0

@@ -9,6 +9,9 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -70,15 +73,28 @@ class Installation:
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """Migrated from nothing."""
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The name of a database that was migrated from nothing; nobody writes to it."""
+    with a_database() as name:
+        data = str(tmp_path_factory.mktemp("data"))
+        Installation(f"{SERVER}/{name}", data).manage("migrate", "-v0")
+        yield name
+
+
+@pytest.fixture
+def installation(migrated: str, tmp_path: Path) -> Iterator[Installation]:
+    """Migrated from nothing, and a test's own: the server copies the migrated one, which costs next to nothing."""
+    with a_database(f'TEMPLATE "{migrated}"') as name:
+        yield Installation(f"{SERVER}/{name}", str(tmp_path))
+
+
+@contextmanager
+def a_database(options: str = "") -> Iterator[str]:
     name = f"llmgateway_test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(f"{SERVER}/postgres", autocommit=True) as server:
-        server.execute(f'CREATE DATABASE "{name}"')
+        server.execute(f'CREATE DATABASE "{name}" {options}')
         try:
-            made = Installation(f"{SERVER}/{name}", str(tmp_path_factory.mktemp("data")))
-            made.manage("migrate", "-v0")
-            yield made
+            yield name
         finally:
             server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
@@ -115,6 +131,108 @@ print(UsageRecord.objects.filter(pk__in=["twice", "other"]).count())
     ]
 
 
+def test_daily_sums_hold_when_two_processes_write_the_same_days_and_records(
+    installation: Installation,
+):
+    lines = installation.python("""
+import threading
+from decimal import Decimal
+from django.db import connection
+from django.db.models import Sum
+from accounting import rollups
+from accounting.ledger import write_rows
+from accounting.models import DailyLatency, DailyUsage, UsageRecord
+from tests.factories.accounting import make_entry
+
+def entries(numbers):
+    return [
+        make_entry(id=f"both-{n}", team="both", session=str(n % 7), ttft_ms=n, cost_usd=Decimal("0.1")) for n in numbers
+    ]
+
+def write(step):
+    for begin in range(0, 400, 20):
+        write_rows(entries(range(begin, begin + 20))[::step])  # both write all, one from behind
+    connection.close()
+
+threads = [threading.Thread(target=write, args=[step]) for step in (1, -1, 1)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(UsageRecord.objects.filter(team="both").count())
+print(DailyUsage.objects.filter(team="both").count())
+print(*DailyUsage.objects.filter(team="both").aggregate(a=Sum("attempts"), b=Sum("cost_usd")).values())
+print(DailyLatency.objects.filter(team="both").aggregate(n=Sum("count"))["n"])
+""")
+
+    assert lines == ["400", "7", "400 40.000000000000", "400"]
+
+
+def test_repairing_sums_while_records_are_written_leaves_them_right(installation: Installation):
+    lines = installation.python("""
+import threading
+from datetime import date
+from decimal import Decimal
+from django.db import connection
+from accounting import recount
+from accounting.ledger import write_rows
+from accounting.models import DailyUsage
+from tests.factories.accounting import make_entry
+
+begun = threading.Event()
+def write(name):
+    for n in range(60):
+        write_rows([
+            make_entry(id=f"live-{name}-{n}-{m}", team="live", session=str(m % 3), ttft_ms=m, cost_usd=Decimal("0.1"))
+            for m in range(10)
+        ])
+        begun.set()
+    connection.close()
+
+on = date(2026, 11, 20)
+recount.look(on, on, repair=True)
+threads = [threading.Thread(target=write, args=[name]) for name in "ab"]
+for thread in threads: thread.start()
+begun.wait()
+made = seen = 0
+while any(thread.is_alive() for thread in threads):
+    seen += len(recount.look(on, on).differences)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE accounting_dailyusage SET attempts = attempts + 1 WHERE team = 'live' AND session = '1'")
+    made += len(recount.look(on, on, repair=True).repaired)
+for thread in threads: thread.join()
+found = recount.look(on, on)
+print(seen, made > 0, len(found.differences))
+print(sum(DailyUsage.objects.filter(team="live").values_list("attempts", flat=True)))
+""")
+
+    assert lines == ["0 True 0", "1200"]
+
+
+def test_records_are_archived_deleted_and_put_back(installation: Installation, tmp_path):
+    lines = installation.python(f"""
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from accounting import archive, recount
+from accounting.ledger import write_rows
+from accounting.models import UsageRecord
+from tests.factories.accounting import make_entry
+
+write_rows([
+    make_entry(id=f"old-{{n}}", team="old", started_at=datetime(2026, 5, 1 + n, tzinfo=UTC), notes=[["a", "b"]],
+               cost_usd=Decimal("0.1"), cache_saved_usd=Decimal("-0.1"), ttft_ms=n) for n in range(9)
+])
+for kind in ("csv", "parquet"):
+    before = list(UsageRecord.objects.filter(team="old").order_by("id").values())
+    made = archive.write_month(date(2026, 5, 1), kind=kind, directory=Path({str(tmp_path)!r}), by="test")
+    print(archive.delete_archived(made), UsageRecord.objects.filter(team="old").count())
+    print(len(recount.look(date(2026, 5, 1), date(2026, 5, 31)).differences))
+    print(archive.restore(made), before == list(UsageRecord.objects.filter(team="old").order_by("id").values()))
+    made.delete()
+""")
+
+    assert lines == ["9 0", "0", "9 True"] * 2
+
+
 def test_a_sum_of_odd_picodollars_is_exact(installation: Installation):
     lines = installation.python("""
 from decimal import Decimal
@@ -127,7 +245,9 @@ from tests.factories.accounting import make_entry
 write_rows([
     make_entry(id=f"sum-{n}", team="sums", cost_usd=Decimal("0.1") + from_pico(2 * n + 1)) for n in range(300)
 ])
-write_rows([make_entry(id=f"large-{n}", team="large", cost_usd=Decimal(9_000_000)) for n in range(3)])
+write_rows([
+    make_entry(id=f"large-{n}", team="large", session=str(n), cost_usd=Decimal(9_000_000)) for n in range(3)
+])
 for team in ("sums", "large"):
     print(UsageRecord.objects.filter(team=team).aggregate(total=Sum("cost_usd"))["total"])
 """)
@@ -230,13 +350,16 @@ def test_the_reports_add_up(installation: Installation):
 from datetime import date
 from decimal import Decimal
 from accounting.ledger import write_rows
-from accounting.reports import read_period, usage_report
+from accounting.principals import Principal
+from accounting.report_query import DIMENSIONS, read_ask
+from accounting.reports import breakdown
 from tests.factories.accounting import make_entry
 
 write_rows([make_entry(id=f"report-{n}", team="reports", cost_usd=Decimal("0.7")) for n in range(7)])
-report = usage_report(read_period({"from": "2026-11-20", "to": "2026-11-20"}, today=date(2026, 11, 20)))
-print(sum(line.totals.spend_usd for line in report.teams) == report.totals.spend_usd)
-print([line.totals.spend_usd for line in report.teams if "reports" in str(line)])
+ask = read_ask({"from": "2026-11-20", "to": "2026-11-20"}, today=date(2026, 11, 20))
+[table] = breakdown(ask, Principal("ada", is_staff=True), DIMENSIONS["team"]).tables
+print(sum(row.values[1] or 0 for row in table.rows) == table.total.values[1])
+print([row.values[1] for row in table.rows if row.values[0] == "reports"])
 """)
 
     assert lines[0] == "True"
@@ -275,3 +398,165 @@ versions.record_others()
 """)
 
     assert lines == ["[2, 3, 4, 5, 6, 7, 8, 9] 8", "{1}", "8 {2}"]
+
+
+def test_the_audit_trail_is_one_chain_whatever_many_processes_and_threads_change(
+    installation: Installation,
+):
+    """Each way that locks rows goes at once: saves, routing's versions, rotations, deletions; none waits for ever."""
+    lines = installation.python("""
+import subprocess, sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from django.db import connection, transaction
+from accounting import keys
+from accounting.audit import trail
+from accounting.models import AuditEntry, Price, Team, VirtualKey
+from routing import versions
+from routing.models import Provider
+from tests.factories.accounting import make_key
+
+def price(n):
+    Price.objects.create(provider="p", upstream_model=f"m{n}", prompt_usd_per_mtok=1, completion_usd_per_mtok=1,
+                         valid_from_at=datetime(2026, 1, 1, tzinfo=UTC), source="manual").delete()
+
+def routing(n):
+    with versions.changes_by(f"user-{n}"):
+        row = Provider.objects.create(slug=f"audit-{n}", kind="demo")
+        price(1000 + n)
+        row.delete()
+
+def past_versions(n):
+    Provider.objects.create(slug=f"shell-{n}", kind="demo").delete()
+
+def rotate(n):
+    made = make_key(Team.objects.get(slug="audit"), f"key-{n}")
+    keys.rotate(made.row, overlap=timedelta(0), now=datetime.now(UTC))
+
+def both(n):
+    with transaction.atomic():
+        Team.objects.create(slug=f"t{n}")
+        Provider.objects.create(slug=f"both-{n}", kind="demo")
+
+def change(n):
+    [price, routing, past_versions, rotate, both][n % 5](n)
+    connection.close()
+
+Team.objects.create(slug="audit")
+with ThreadPoolExecutor(8) as pool:
+    list(pool.map(change, range(60)))
+verdict = trail.verify()
+print(verdict.faults, verdict.entries == verdict.newest.number == AuditEntry.objects.count(), verdict.entries > 100)
+""")
+
+    assert lines == ["() True True"]
+
+
+def test_the_audit_trail_is_kept_by_the_database(installation: Installation):
+    lines = installation.python("""
+from django.db import DatabaseError, connection, transaction
+from accounting.audit import guard, trail
+from accounting.audit.trail import Draft
+
+trail.append([Draft("change", "accounting.team")])
+print(guard.is_installed(connection))
+for statement in ("UPDATE accounting_auditentry SET name = 'x'", "DELETE FROM accounting_auditentry",
+                  "TRUNCATE accounting_auditentry"):
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(statement)
+    except DatabaseError as error:
+        print(str(error).splitlines()[0])
+print(trail.verify().is_sound)
+""")
+
+    refusal = "Audit entries cannot be changed or deleted."
+    assert lines == ["True", refusal, refusal, refusal, "True"]
+
+
+def test_whatever_an_audit_entry_tells_is_read_back_as_it_was_sealed(installation: Installation):
+    lines = installation.python("""
+from django.db import transaction
+from hypothesis import given, settings, strategies as st
+from accounting.audit import actors, trail, values
+from accounting.audit.trail import Draft
+
+told = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=12)
+
+@settings(max_examples=200, deadline=None)
+@given(name=st.text(max_size=300), after=st.dictionaries(st.text(), told, max_size=4))
+def check(name, after):
+    with transaction.atomic():
+        begin = trail.newest().number if trail.newest() else 0
+        actor = actors.Actor(name, "admin", address=name)
+        trail.append([Draft("change", "accounting.team", "1", name, name, {}, values.plain(after))], actor=actor)
+        assert trail.examine(trail.after(begin), begins=False).is_sound
+        transaction.set_rollback(True)
+
+check()
+print("held")
+""")
+
+    assert lines == ["held"]
+
+
+RECORDS_TO_RECOST = """
+from decimal import Decimal
+from accounting.ledger import write_rows
+from tests.factories.accounting import make_entry, make_price
+write_rows([
+    make_entry(
+        team="recosted", provider="recosted", prompt_tokens=1000, completion_tokens=100,
+        cost_usd=Decimal("0.0045"), cost_source="price_book",
+    )
+    for _ in range(2500)
+])
+make_price(provider="recosted", upstream_model="anthropic/claude-sonnet-4.5", prompt_usd_per_mtok=Decimal(4))
+"""
+
+
+def test_two_recostings_at_once_book_a_difference_once(installation):
+    installation.python(RECORDS_TO_RECOST)
+    words = ("recost", "--from", "2026-11-20", "--to", "2026-11-20", "--team", "recosted", "--yes", "--json")  # fmt: skip
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _number: installation.manage(*words), range(2)))
+
+    [told] = installation.python(
+        "from django.db.models import Count, Sum\n"
+        "from accounting.models import Adjustment\n"
+        "sums = Adjustment.objects.filter(team='recosted').aggregate(\n"
+        "    rows=Count('pk'), records=Count('record_id', distinct=True), usd=Sum('amount_usd'))\n"
+        "print(sums['rows'], sums['records'], sums['usd'].normalize())"
+    )
+    assert told == "2500 2500 2.5"  # 2500 * 0.001
+    installation.manage("roll_up_usage", "--verify")  # fails where the sums do not equal the rows
+
+
+def test_the_admins_first_page_reads_little_beside_a_hundred_thousand_attempts(
+    installation: Installation,
+):
+    status, count, cpu_ms, *plans = installation.python("""
+from django.conf import settings
+settings.ALLOWED_HOSTS = ["testserver"]
+settings.STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
+from django.db import connection
+from tests.many_attempts import measured, write_many
+
+write_many()
+found = measured("/admin/")
+print(found.status)
+print(len(found.queries))
+print(found.cpu_ms)
+with connection.cursor() as cursor:
+    for query in found.queries:
+        if '"accounting_usagerecord"' in query:
+            cursor.execute(f"EXPLAIN {query}")
+            print(*[line for (line,) in cursor.fetchall()])
+""")
+
+    assert (status, len(plans) > 0) == ("200", True)
+    assert 10 < int(count) <= 30
+    assert float(cpu_ms) < 300
+    assert not [plan for plan in plans if "Seq Scan on accounting_usagerecord" in plan]

@@ -1,5 +1,6 @@
 """What all accounting pages share: which picture of the keys is live, a helpful empty list, switching rows on and off."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
@@ -9,14 +10,21 @@ from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounting import snapshot
+from accounting.admin import deletion
+from accounting.admin.refusals import PlacedForm
+
+INLINE_ROWS = 10
+"""Rows that a page shows of each sort that belongs to its object, before one turns their page."""
 
 
 class AccountingAdmin(ModelAdmin):
-    """``empty_help`` says on an empty list what its rows are for and where to begin."""
+    """``empty_help`` says on an empty list (templates/admin/_empty_list.html) what its rows are for and where to begin."""
 
+    form = PlacedForm
     list_before_template = "admin/_live.html"
     change_form_before_template = "admin/_live.html"
     empty_help = ""
+    list_per_page = 50
     compressed_fields = True
     warn_unsaved_form = True
     formfield_overrides = {
@@ -29,11 +37,7 @@ class AccountingAdmin(ModelAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """The list, with the number of the picture in force above it."""
-        context = {
-            **live_state(),
-            "empty_help": "" if self.model.objects.exists() else self.empty_help,
-        }
-        return super().changelist_view(request, {**context, **(extra_context or {})})  # type: ignore[no-any-return]
+        return super().changelist_view(request, {**live_state(), **(extra_context or {})})  # type: ignore[no-any-return]
 
     def changeform_view(
         self,
@@ -45,6 +49,12 @@ class AccountingAdmin(ModelAdmin):
         """The form, with the number of the picture in force above it."""
         context = {**live_state(), **(extra_context or {})}
         return super().changeform_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
+
+    def get_deleted_objects(
+        self, objs: Iterable[models.Model], request: HttpRequest
+    ) -> deletion.Deletion:
+        """What would go with them."""
+        return deletion.deletion_of(objs, request, self.admin_site)
 
 
 def live_state() -> dict[str, Any]:

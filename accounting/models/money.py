@@ -16,6 +16,9 @@ STEP_USD = Decimal(1) / PICO
 USD_MAX = Decimal(9_000_000)
 """The largest amount of one value, either way from zero; a little less than the column holds."""
 
+COST_USD_MAX = Decimal(100_000)
+"""No attempt costs as much: a figure beyond is none. Dozens of such a day still fit into one row of the daily sums."""
+
 if TYPE_CHECKING:
     _UsdBase = models.BigIntegerField[Decimal | int | str | None, Decimal | None]
 else:
@@ -35,6 +38,17 @@ def from_pico(pico: int | Decimal) -> Decimal:
 def is_storable(amount_usd: Decimal) -> bool:
     """Whether a column of money can hold the amount."""
     return amount_usd.is_finite() and abs(amount_usd) <= USD_MAX
+
+
+def is_cost(amount_usd: Decimal) -> bool:
+    """Whether the amount can be what one attempt has cost, or a cache has saved it."""
+    return amount_usd.is_finite() and abs(amount_usd) <= COST_USD_MAX
+
+
+def plain_usd(amount_usd: Decimal) -> str:
+    """An amount with all its digits, and no zeros behind them."""
+    text = f"{amount_usd:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 class UsdField(_UsdBase):

@@ -52,6 +52,20 @@ class UsageRecord(models.Model):
     project = models.CharField(max_length=64, blank=True)
     key_id = models.PositiveBigIntegerField("key number")
     key_name = models.CharField("key", max_length=64)
+    member = models.CharField(
+        max_length=150, blank=True, help_text="Whose key it was, if a person's."
+    )
+    end_user = models.CharField(
+        "developer",
+        max_length=128,
+        blank=True,
+        help_text="The person behind the request as the client names it (metadata.user_id, user), e-mail addresses as a digest.",
+    )
+    tags = models.CharField(
+        max_length=700,
+        blank=True,
+        help_text="From x-llmgateway-tags: in order, each followed and the first preceded by a comma.",
+    )
     agent = models.CharField(
         max_length=128, blank=True, help_text="The client's own id of its agent, if it sends one."
     )
@@ -97,10 +111,16 @@ class UsageRecord(models.Model):
     cache_write_tokens = models.PositiveIntegerField(null=True)
     cache_write_1h_tokens = models.PositiveIntegerField(null=True)
     reasoning_tokens = models.PositiveIntegerField(null=True)
+    prompt_images = models.PositiveIntegerField(null=True, help_text="Images in the prompt.")
     tokens_estimated = models.BooleanField(
         default=False, help_text="The provider did not tell; counted from the text."
     )
     cost_usd = UsdField("cost (USD)", null=True, help_text="Empty: unpriced.")
+    cache_saved_usd = UsdField(
+        "saved by caches (USD)",
+        null=True,
+        help_text="What the prompt would have cost more without caches, by the price book. Less than 0: writes cost more than reads saved.",
+    )
     cost_source = models.CharField(max_length=16, choices=CostSource)
     price_id = models.PositiveBigIntegerField("price number", null=True)
     request_bytes = models.PositiveIntegerField(help_text="Size of the body sent to the provider.")
@@ -118,6 +138,12 @@ class UsageRecord(models.Model):
         indexes = [
             models.Index(fields=["started_at"], name="usage_by_time"),
             models.Index(fields=["team", "started_at"], name="usage_by_team_and_time"),
+            models.Index(fields=["key_id", "started_at"], name="usage_by_key_and_time"),
+            models.Index(
+                fields=["session", "started_at"],
+                name="usage_by_session_and_time",
+                condition=~models.Q(session=""),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,8 +1,10 @@
 """The secret a team's clients identify themselves with."""
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from accounting.models.limits import Limited
 from accounting.models.team import Project, Team
 
 
@@ -12,7 +14,7 @@ def validate_patterns(value: object) -> None:
         raise ValidationError('Enter a list of names, such as ["claude-*"]. Empty list: all.')
 
 
-class VirtualKey(models.Model):
+class VirtualKey(Limited):
     """A team's API key: only its SHA-256 is kept; the key itself is shown once, when it is made."""
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="keys")
@@ -40,6 +42,14 @@ class VirtualKey(models.Model):
         related_name="keys",
         help_text="The project its usage is booked under.",
     )
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="virtual_keys",
+        help_text="Whose key it is: the person sees its usage, and reports name them as the member. Empty: the team's.",
+    )
     rotated_from = models.ForeignKey(
         "self",
         null=True,
@@ -47,6 +57,9 @@ class VirtualKey(models.Model):
         editable=False,
         on_delete=models.SET_NULL,
         related_name="rotated_to",
+    )
+    revoked_at = models.DateTimeField(
+        null=True, editable=False, help_text="Refused for good since that moment (UTC)."
     )
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -46,6 +46,6 @@ class ThroughOllama(Wrapping):
         try:
             chunks = self._lines.close() if is_last else self._lines.feed(data)
         except UpstreamInvalid as error:
-            self._failure = error
+            self._failure = error.as_value()
             return b""
         return self._inner.feed(chunks) if chunks else b""

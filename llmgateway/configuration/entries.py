@@ -5,9 +5,6 @@ from collections.abc import Collection, Iterator, Mapping
 from llmgateway.configuration.faults import Import
 from llmgateway.lined_yaml import Lined
 
-NO_BUDGETS = "budgets cannot be set yet: this version of the gateway has none. Take the key out"
-REFUSED = {"budgets": NO_BUDGETS}
-
 
 def entries_of(run: Import, tree: Lined, section: str) -> Iterator[tuple[str, Lined, int]]:
     """The mappings of a section by their names, with their lines."""
@@ -28,19 +25,10 @@ def entries_of(run: Import, tree: Lined, section: str) -> Iterator[tuple[str, Li
             run.fault(line, f"{name!r} must be a mapping")
 
 
-def check_keys(
-    run: Import,
-    entry: Lined,
-    known: Collection[str],
-    what: str,
-    *,
-    refused: Mapping[str, str] | None = None,
-) -> None:
-    """Note keys that are not known; ``refused`` says of some why they are not."""
+def check_keys(run: Import, entry: Lined, known: Collection[str], what: str) -> None:
+    """Note keys that are not known."""
     for key in entry:
-        if refused and key in refused:
-            run.fault(entry.line_of(key), refused[key])
-        elif key not in known:
+        if key not in known:
             run.fault(
                 entry.line_of(key),
                 f"{what} has no setting {key!r} in this version; known are {', '.join(sorted(known))}",

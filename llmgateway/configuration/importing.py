@@ -1,7 +1,7 @@
 """Applies a file to the rows: all of it, or nothing where there is a fault."""
 
 from llmgateway.configuration.aliases import read_alias
-from llmgateway.configuration.entries import REFUSED, check_keys, entries_of
+from llmgateway.configuration.entries import check_keys, entries_of
 from llmgateway.configuration.faults import ConfigurationFaulty, Fault, Import
 from llmgateway.configuration.flags import read_flags
 from llmgateway.configuration.prices import read_prices
@@ -46,7 +46,7 @@ def import_text(text: str, *, dry_run: bool, author: str = "import_config") -> I
         raise ConfigurationFaulty(
             [Fault(1, "the file must be a mapping with version, providers, aliases, teams")]
         )
-    check_keys(run, tree, TOP, "the file", refused=REFUSED)
+    check_keys(run, tree, TOP, "the file")
     if tree.get("version") != VERSION:
         run.fault(tree.line_of("version"), f"version must be {VERSION}")
     try:

@@ -5,23 +5,26 @@ from typing import Any
 
 from django.utils.dateparse import parse_date, parse_datetime
 
-from accounting.models import Price
+from accounting.models import Price, PriceTier
 from llmgateway.configuration.entries import check_keys, chosen, items_of
 from llmgateway.configuration.faults import Import
 from llmgateway.configuration.rows import save
 from llmgateway.lined_yaml import Lined
 from routing.configuration.tree import number
 
-AMOUNTS = (
+RATES = (
     "prompt_usd_per_mtok",
     "completion_usd_per_mtok",
     "cache_read_usd_per_mtok",
     "cache_write_5m_usd_per_mtok",
     "cache_write_1h_usd_per_mtok",
     "reasoning_usd_per_mtok",
-    "request_usd",
 )
-PRICE = {"provider", "model", "valid_from_at", "source", *AMOUNTS}
+BESIDE = ("request_usd", "image_usd")
+"""What a request costs beside its tokens; left out where it is nothing."""
+AMOUNTS = (*RATES, *BESIDE)
+PRICE = {"provider", "model", "valid_from_at", "source", "tiers", *AMOUNTS}
+TIER = {"prompt_tokens_above", *RATES}
 BY_HAND = "manual"
 
 
@@ -54,7 +57,32 @@ def _read_price(run: Import, item: Lined) -> None:
         values["source"] = BY_HAND
     lines |= {"provider": item.line_of("provider"), "upstream_model": item.line_of("model")}
     what = f"price {item['provider']}: {item['model']} from {_written(moment)}"
-    save(run, Price, keys, values, item.line, what, lines=lines)
+    price = save(run, Price, keys, values, item.line, what, lines=lines)
+    if price is not None and "tiers" in item:
+        _set_tiers(run, price, item, what)
+
+
+def _set_tiers(run: Import, price: Price, item: Lined, what: str) -> None:
+    """The tiers in the list, and no others."""
+    seen = set()
+    for entry in items_of(run, item, "tiers"):
+        check_keys(run, entry, TIER, "a tier")
+        above = entry.get("prompt_tokens_above")
+        line = entry.line_of("prompt_tokens_above")
+        if type(above) is not int or above < 0:
+            run.fault(line, "a tier needs prompt_tokens_above, a whole number of tokens")
+            continue
+        if above in seen:
+            run.fault(line, f"there are two tiers above {above} tokens")
+            continue
+        seen.add(above)
+        values, lines = chosen(entry, RATES)
+        keys = {"price": price, "prompt_tokens_above": above}
+        told = f"{what}, above {above} tokens"
+        save(run, PriceTier, keys, values, entry.line, told, lines=lines)
+    for row in price.tiers.exclude(prompt_tokens_above__in=seen):
+        run.changes.append(f"- {what}, above {row.prompt_tokens_above} tokens")
+        row.delete()
 
 
 def _moment(value: Any) -> datetime | None:
@@ -75,17 +103,26 @@ def _written(moment: datetime) -> str:
 
 def prices_tree() -> list[dict[str, Any]]:
     """All prices; amounts that are not given are left out."""
-    return [_price_tree(row) for row in Price.objects.all()]
+    return [_price_tree(row) for row in Price.objects.prefetch_related("tiers")]
 
 
 def _price_tree(row: Price) -> dict[str, Any]:
-    amounts = {name: getattr(row, name) for name in AMOUNTS}
-    if not row.request_usd:
-        del amounts["request_usd"]
-    return {
+    beside = {name: number(getattr(row, name)) for name in BESIDE if getattr(row, name)}
+    tree = {
         "provider": row.provider,
         "model": row.upstream_model,
-        **{name: number(value) for name, value in amounts.items() if value is not None},
+        **_rates(row),
+        **beside,
         "valid_from_at": _written(row.valid_from_at),
         "source": row.source,
     }
+    tiers = [
+        {"prompt_tokens_above": tier.prompt_tokens_above, **_rates(tier)}
+        for tier in sorted(row.tiers.all(), key=lambda tier: tier.prompt_tokens_above)
+    ]
+    return {**tree, "tiers": tiers} if tiers else tree
+
+
+def _rates(row: Price | PriceTier) -> dict[str, Any]:
+    rates = {name: getattr(row, name) for name in RATES}
+    return {name: number(value) for name, value in rates.items() if value is not None}

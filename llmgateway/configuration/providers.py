@@ -1,20 +1,16 @@
 """Reads providers from a file, with their credentials, deployments and header rules."""
 
-import re
-
 from llmgateway.configuration.deployments import read_deployment
 from llmgateway.configuration.entries import check_keys, chosen, group_of, items_of
 from llmgateway.configuration.faults import Import
+from llmgateway.configuration.references import read_secret
 from llmgateway.configuration.rows import differences, save, set_and_save
 from llmgateway.configuration.rules import read_header_rules
-from llmgateway.environment import env_text
 from llmgateway.lined_yaml import Lined
 from routing import secrets
 from routing.configuration.keys import CREDENTIAL, PROVIDER, PROVIDER_FIELDS, PROVIDER_GROUPS
 from routing.errors import SecretUnreadable
 from routing.models import Credential, Provider
-
-REFERENCE = re.compile(r"^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$")
 
 
 def read_provider(run: Import, slug: str, entry: Lined, line: int) -> None:
@@ -68,20 +64,7 @@ def _secret(run: Import, item: Lined) -> str | None:
             item.line_of("secret"), "a credential needs a secret, such as ${OPENROUTER_API_KEY}"
         )
         return None
-    reference = REFERENCE.match(text.strip())
-    if reference is None and text.strip().startswith("${"):
-        run.fault(item.line_of("secret"), f"{text.strip()} does not name an environment variable")
-        return None
-    if reference is None:
-        run.warnings.append(
-            f"line {item.line_of('secret')}: a secret stands in clear in the file; name a variable"
-        )
-        return text
-    secret = env_text(reference[1]).strip()
-    if not secret:
-        run.fault(item.line_of("secret"), f"the environment variable {reference[1]} is not set")
-        return None
-    return secret
+    return read_secret(run, text, item.line_of("secret"))
 
 
 def _holds(row: Credential, secret: str) -> bool:

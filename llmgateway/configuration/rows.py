@@ -8,6 +8,7 @@ import yaml
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from accounting.models.money import PLACES, UsdField
 from llmgateway.configuration.faults import Import
 from llmgateway.lined_yaml import Lined, plain
 
@@ -67,7 +68,7 @@ def _field(row: models.Model, name: str) -> "models.Field[Any, Any]":
 
 def _exact(field: "models.Field[Any, Any]", value: Any) -> Any:
     """The digits of a fraction as they stand in the file, where they matter."""
-    is_fraction = isinstance(field, models.DecimalField) and isinstance(value, float)
+    is_fraction = isinstance(field, models.DecimalField | UsdField) and isinstance(value, float)
     return Decimal(str(value)) if is_fraction else value
 
 
@@ -119,6 +120,8 @@ def fill(
 
 def _problem_with(field: "models.Field[Any, Any]", value: Any) -> str:
     """What a column would make something else of without a word."""
+    if isinstance(field, UsdField):
+        return _problem_with_usd(value)
     if isinstance(field, models.IntegerField) and isinstance(value, bool | float):
         return f"must be a whole number, not {value!r}"
     if isinstance(field, models.CharField | models.TextField):
@@ -128,6 +131,20 @@ def _problem_with(field: "models.Field[Any, Any]", value: Any) -> str:
             return "must be text"
     if value is None and not field.null:
         return "may not be empty"
+    return ""
+
+
+def _problem_with_usd(value: Any) -> str:
+    """What is no amount of money, or one with more places than its column has."""
+    try:
+        amount_usd = Decimal("nan") if isinstance(value, bool) else Decimal(str(value))
+    except InvalidOperation:
+        amount_usd = Decimal("nan")
+    if not amount_usd.is_finite():
+        return f"must be an amount in USD, not {value!r}"
+    places = amount_usd.normalize().as_tuple().exponent
+    if isinstance(places, int) and places < -PLACES:
+        return f"has more than {PLACES} places behind the point"
     return ""
 
 

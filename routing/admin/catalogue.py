@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import JSONField
 from django.http import HttpRequest
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
@@ -37,7 +38,8 @@ class DeploymentAdmin(RoutingAdmin):
         "context_window_tokens",
         "max_output_tokens",
     )
-    list_filter = ("enabled", "provider")
+    list_filter = ("enabled", ("provider", AutocompleteSelectFilter))
+    list_filter_submit = True
     list_select_related = ("provider", "credential__provider")
     search_fields = ("upstream_model", "provider__slug")
     autocomplete_fields = ("provider", "credential")

@@ -12,14 +12,16 @@ from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from routing import snapshot, versions
+from routing.admin import deletion
 
 
 class RoutingAdmin(ModelAdmin):
-    """``empty_help`` says on an empty list what its rows are for and where to begin."""
+    """``empty_help`` says on an empty list (templates/admin/_empty_list.html) what its rows are for and where to begin."""
 
     list_before_template = "admin/_live.html"
     change_form_before_template = "admin/_live.html"
     empty_help = ""
+    list_per_page = 50
     compressed_fields = True
     warn_unsaved_form = True
     formfield_overrides = {
@@ -32,10 +34,7 @@ class RoutingAdmin(ModelAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """The list, with the state of the configuration above it."""
-        context = {
-            **live_state(),
-            "empty_help": "" if self.model.objects.exists() else self.empty_help,
-        }
+        context = live_state()
         with versioned(request):
             return super().changelist_view(request, {**context, **(extra_context or {})})  # type: ignore[no-any-return]
 
@@ -57,6 +56,23 @@ class RoutingAdmin(ModelAdmin):
         """The question whether to delete a row."""
         with versioned(request):
             return super().delete_view(request, object_id, extra_context)  # type: ignore[no-any-return]
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> deletion.Found:
+        """What goes with the rows."""
+        return deletion.look_at(objs, request, self.admin_site)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], **options: Any
+    ) -> HttpResponse:
+        """The form; what is wrong in a form within another's is counted above, too."""
+        told: list[Any] = context.get("errors", [])
+        for inline in context.get("inline_admin_formsets", ()):
+            for form in inline.formset.forms:
+                for nested in getattr(form, "nested_formsets", ()):
+                    told.extend(nested.formset.non_form_errors())
+                    for errors in nested.formset.errors:
+                        told.extend(errors.values())
+        return super().render_change_form(request, context, **options)  # type: ignore[no-any-return]
 
     def log_addition(self, request: HttpRequest, obj: models.Model, message: Any) -> LogEntry:
         """Log it, and say it in the version that is written."""

@@ -13,13 +13,16 @@ from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminPasswordWidget
 
-from routing import checks
+from routing import checks, witnesses
 from routing.admin.page import RoutingAdmin, switch_off, switch_on
+from routing.admin.rule_inlines import HeaderRuleInline, TransformationInline
 from routing.checks import Finding
 from routing.models import Credential, Provider, ProviderCheck
+from routing.models.provider import problem_with_secret
 
 REASON_CHARS_MAX = 120
 
@@ -43,12 +46,9 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean_secret(self) -> str:
         """Ask for the secret of a new credential."""
         secret = str(self.cleaned_data.get("secret") or "")
-        if not secret and not self.instance.sealed_secret:
-            raise forms.ValidationError("A new credential needs its secret.")
-        if any(ord(char) <= 32 or ord(char) > 126 for char in secret):
-            raise forms.ValidationError(
-                "A secret is one word of visible ASCII characters; it goes into a header."
-            )
+        problem = problem_with_secret(secret, is_new=not self.instance.sealed_secret)
+        if problem:
+            raise forms.ValidationError(problem)
         return secret
 
     def save(self, commit: bool = True) -> Credential:  # noqa: FBT001, FBT002  (Django's signature)
@@ -112,10 +112,11 @@ class ProviderAdmin(RoutingAdmin):
     )
     list_filter = ("enabled", "kind")
     list_select_related = ("last_check",)
+    ordering = ("slug",)
     search_fields = ("slug", "base_url")
     actions = (switch_on, switch_off)
     actions_detail: tuple[str, ...] = ("test_connection",)
-    inlines = (CredentialInline,)
+    inlines = (CredentialInline, HeaderRuleInline, TransformationInline)
     readonly_fields = ("last_look",)
     fieldsets = (
         (
@@ -212,6 +213,7 @@ class ProviderAdmin(RoutingAdmin):
         picture = checks.picture_of(row)
         state, models_n = asyncio.run(checks.look_closely(picture, row.check_model))
         checks.store(row.pk, Finding(state, datetime.now(UTC)))
+        witnesses.told().secret_used(row, "Tested the connection, with its credentials.")
         if state.problem:
             messages.error(request, f"{row}: {state.problem}")
         else:
@@ -237,7 +239,8 @@ class CredentialAdmin(RoutingAdmin):
     empty_help = "A credential is a provider's secret, held by the gateway. Most are entered on their provider's page."
     form = CredentialForm
     list_display = ("label", "provider", "shown", "weight", "enabled", "sealed_at")
-    list_filter = ("enabled", "provider")
+    list_filter = ("enabled", ("provider", AutocompleteSelectFilter))
+    list_filter_submit = True
     list_select_related = ("provider",)
     search_fields = ("label", "provider__slug")
     autocomplete_fields = ("provider",)

@@ -1,9 +1,11 @@
 """Agent types, and the model tiers they are given."""
 
 from django.contrib import admin
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import display
 
 from routing.admin.page import RoutingAdmin, switch_off, switch_on
+from routing.admin.reordering import OrderedAdmin, OrderedListFormSet
 from routing.models import AgentType, ModelTier
 
 
@@ -22,16 +24,24 @@ class ModelTierAdmin(RoutingAdmin):
     fields = ("slug", "alias", "description")
 
 
+class AgentTypeFormSet(OrderedListFormSet):
+    """Those with the same position are looked at by name."""
+
+    ties = ("slug",)
+
+
 @admin.register(AgentType)
-class AgentTypeAdmin(RoutingAdmin):
+class AgentTypeAdmin(OrderedAdmin):
     """A sort of program, told by a header."""
 
     empty_help = (
         "An agent type is told by a request header: x-llmgateway-agent, which your programs may send, or Claude Code's "
         "own. Give it a model tier, or use it as a condition of a route."
     )
-    list_display = ("slug", "state", "told_by", "tier", "position")
-    list_filter = ("enabled", "tier")
+    list_formset = AgentTypeFormSet
+    list_display = ("slug", "state", "told_by", "tier")
+    list_filter = ("enabled", ("tier", AutocompleteSelectFilter))
+    list_filter_submit = True
     list_select_related = ("tier",)
     search_fields = ("slug", "header", "value")
     autocomplete_fields = ("tier",)

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path
 from django.utils.text import capfirst
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import action, display
 from unfold.widgets import (
     UnfoldAdminSelectWidget,
@@ -21,7 +22,9 @@ from conversion.dialects import Dialect
 from conversion.editing.edits import Edit
 from routing import preview, transformations
 from routing.admin.catalogue import IndentedJson
-from routing.admin.page import RoutingAdmin, switch_off, switch_on
+from routing.admin.page import switch_off, switch_on
+from routing.admin.reordering import OrderedAdmin
+from routing.admin.rule_inlines import RuleListFormSet
 from routing.models import ModelAlias, Provider, Transformation
 
 RULE_FIELDS = ("direction", "kind", "pattern", "flags", "replacement", "value")
@@ -111,7 +114,7 @@ class AllForm(InputForm):
 
 
 @admin.register(Transformation)
-class TransformationAdmin(RoutingAdmin):
+class TransformationAdmin(OrderedAdmin):
     """Changes to what is said."""
 
     empty_help = (
@@ -120,8 +123,18 @@ class TransformationAdmin(RoutingAdmin):
         "The form shows what it would do before it is saved."
     )
     form = TransformationForm
-    list_display = ("title", "state", "direction", "kind", "scope_text", "position", "pattern_text")
-    list_filter = ("enabled", "direction", "kind", "scope")
+    list_formset = RuleListFormSet
+    ordering = ("position", "scope", "pk")
+    list_display = ("title", "state", "direction", "kind", "scope_text", "pattern_text")
+    list_filter = (
+        "enabled",
+        "direction",
+        "kind",
+        "scope",
+        ("provider", AutocompleteSelectFilter),
+        ("alias", AutocompleteSelectFilter),
+    )
+    list_filter_submit = True
     list_select_related = ("provider", "alias")
     search_fields = ("name", "pattern", "provider__slug", "alias__name")
     autocomplete_fields = ("provider", "alias")

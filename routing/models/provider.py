@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, URLValidator
 from django.db import models
@@ -34,6 +35,11 @@ def validate_base_url(value: str) -> None:
         )
     if "." in rest.split("/")[0].split(":")[0]:
         URLValidator(schemes=["http", "https"])(value)
+    refusal = settings.OUTBOUND.refusal_of_url(value)
+    if refusal:
+        raise ValidationError(
+            f"This address is not called: it is {refusal}. See GATEWAY_OUTBOUND_ALLOW."
+        )
 
 
 def validate_statuses(value: object) -> None:
@@ -43,6 +49,15 @@ def validate_statuses(value: object) -> None:
         for status in value
     ):
         raise ValidationError("Enter a list of HTTP error statuses, such as [429, 503].")
+
+
+def problem_with_secret(secret: str, *, is_new: bool) -> str:
+    """Why this cannot be a credential's secret; nothing where it can. Only a new credential must be given one."""
+    if not secret and is_new:
+        return "A new credential needs its secret."
+    if any(ord(char) <= 32 or ord(char) > 126 for char in secret):
+        return "A secret is one word of visible ASCII characters; it goes into a header."
+    return ""
 
 
 def _seconds(name: str, help_text: str, default: str) -> "models.DecimalField[Decimal, Decimal]":

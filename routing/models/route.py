@@ -1,9 +1,12 @@
 """From the name a client asks for to the targets that may answer."""
 
+from typing import Any
+
 import re2
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from routing import placeholders
 from routing.models.catalogue import Deployment, validate_object
 from routing.models.header_names import validate_header_name
 
@@ -55,6 +58,24 @@ class ModelAlias(models.Model):
                     error.args[0].decode() if isinstance(error.args[0], bytes) else error.args[0]
                 )
                 raise ValidationError({"name": f"Not a regular expression: {reason}"}) from error
+        self._refuse_lost_places()
+
+    def _refuse_lost_places(self) -> None:
+        """The models of its targets may name no group that the pattern does not have any more."""
+        if self._state.adding:
+            return
+        models_asked = Deployment.objects.filter(
+            targets__route__alias=self, upstream_model__contains="{"
+        )
+        for model in models_asked.values_list("upstream_model", flat=True).distinct():
+            lost = placeholders.unknown_places(model, match=self.match, alias=self.name)
+            if lost:
+                raise ValidationError(
+                    {
+                        "name": f"The target {model} asks for {placeholders.words(lost)}, which this does not match. "
+                        "Keep the part of the pattern that does, or take the target away first."
+                    }
+                )
 
 
 class Route(models.Model):
@@ -101,6 +122,24 @@ class Route(models.Model):
 
     def __str__(self) -> str:
         return f"{self.alias} #{self.position}"
+
+    @property
+    def conditions_text(self) -> str:
+        """Which requests it is for, in words."""
+        asked = (
+            ("teams", self.teams),
+            ("projects", self.projects),
+            ("keys", self.keys),
+            ("agent types", self.agent_types),
+            ("tiers", self.tiers),
+            ("request classes", self.request_classes),
+            ("header", self.header),
+        )
+        return "; ".join(f"{name} {value}" for name, value in asked if value) or "every request"
+
+    def get_inline_title(self) -> str:
+        """What the admin's form writes above it."""
+        return f"{self.conditions_text}, {self.get_strategy_display()}"
 
     def clean(self) -> None:
         """A header condition is a name and what it holds."""
@@ -165,3 +204,42 @@ class RouteTarget(models.Model):
 
     def __str__(self) -> str:
         return f"{self.route} → {self.deployment}"
+
+    def get_inline_title(self) -> str:
+        """What the admin's form writes above it."""
+        return str(self.deployment)
+
+    def clean(self) -> None:
+        """A prompt must be able to fit, and what the deployment's model asks of the alias's pattern must be there."""
+        over, at_most = self.prompt_tokens_over, self.prompt_tokens_at_most
+        if over is not None and at_most is not None and at_most <= over:
+            raise ValidationError(
+                {
+                    "prompt_tokens_at_most": f"No prompt is longer than {over} and has at most {at_most} tokens. "
+                    "Enter a larger number, or leave one of the two empty."
+                }
+            )
+        if self.deployment_id is None or _cached(self, "route") is None:
+            return
+        alias = _cached(self.route, "alias")
+        model = self.deployment.upstream_model
+        if alias is None or "{" not in model:
+            return
+        unknown = placeholders.unknown_places(model, match=alias.match, alias=alias.name)
+        if unknown:
+            has = {"wildcard": "has no such *", "regex": "has no such group"}.get(
+                alias.match, "is an exact name"
+            )
+            raise ValidationError(
+                {
+                    "deployment": f"{model} asks for {placeholders.words(unknown)}, and the alias {alias.name} {has}. "
+                    "Choose another deployment, or change the alias's pattern."
+                }
+            )
+
+
+def _cached(row: models.Model, name: str) -> Any:
+    """What the row points to, also while that is not saved yet; None where nothing is known."""
+    return row._state.fields_cache.get(name) or (
+        getattr(row, name) if getattr(row, f"{name}_id") is not None else None
+    )

@@ -50,7 +50,9 @@ class Scoped(models.Model):
         super().clean()
         wanted: dict[str, Any] = {"provider": self.Scope.PROVIDER, "alias": self.Scope.ROUTE}
         for field, scope in wanted.items():
-            is_chosen = getattr(self, f"{field}_id") is not None
+            # On the page of what it is for, that may not be saved yet.
+            named = self._state.fields_cache.get(field)
+            is_chosen = getattr(self, f"{field}_id") is not None or named is not None
             if is_chosen != (self.scope == scope):
                 problem = (
                     "Choose one: the scope asks for it."

@@ -87,6 +87,7 @@ def cost_map_names(_base_url: str, model: str) -> tuple[CostMapName, ...]:
 KIND = ProviderKind(
     name="anthropic",
     label="Anthropic",
+    needs="Claude from Anthropic itself. It needs an API key, made in the Claude Console under API keys.",
     base_url="https://api.anthropic.com",
     version_path="/v1",
     paths={Dialect.ANTHROPIC_MESSAGES: "/v1/messages"},

@@ -280,10 +280,12 @@ def traits(model: str) -> ChatTraits:
 KIND = ProviderKind(
     name="demo",
     label="Demo (scripted, in the process)",
+    needs="A small scripted model inside the gateway, to see everything work. It needs nothing and costs nothing.",
     paths={Dialect.OPENAI_CHAT: "", Dialect.OPENAI_EMBEDDINGS: ""},
     credential_headers=_no_headers,
     traits=traits,
     read_error=read_error,
+    is_demo=True,
     needs_credential=False,
     answer_in_process=answer,
 )

@@ -9,8 +9,8 @@ TOKENS_PER_MTOK = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class ModelPrices:
-    """USD per million tokens, and per request; None where the provider does not say."""
+class TokenPrices:
+    """USD per million tokens; None where the provider does not say."""
 
     prompt_usd_per_mtok: Decimal | None = None
     completion_usd_per_mtok: Decimal | None = None
@@ -18,7 +18,29 @@ class ModelPrices:
     cache_write_usd_per_mtok: Decimal | None = None
     cache_write_1h_usd_per_mtok: Decimal | None = None
     reasoning_usd_per_mtok: Decimal | None = None
+
+
+RATES = tuple(entry.name for entry in fields(TokenPrices))
+
+
+@dataclass(frozen=True, slots=True)
+class TierPrices(TokenPrices):
+    """What all tokens of a request cost instead, once its prompt has more tokens than ``prompt_tokens_above``."""
+
+    prompt_tokens_above: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPrices(TokenPrices):
+    """The prices of a model, also per request and per image of the prompt. ``tiers`` are in order, shortest first.
+
+    ``untaken`` names what the provider tells of prices beside that: of batches and priorities, say.
+    """
+
     request_usd: Decimal | None = None
+    image_usd: Decimal | None = None
+    tiers: tuple[TierPrices, ...] = ()
+    untaken: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +79,23 @@ class ProviderState:
     """What a look at a provider found. ``problem`` is empty when all is well; no field holds a secret.
 
     ``credit_usd`` is what the credential may still spend; None where the provider does not tell, or sets no limit.
+    ``error`` is the name of our error behind the problem, where there was one; it is not kept with the rest.
     """
 
     problem: str = ""
     detail: str = ""
     credit_usd: Decimal | None = None
     latency_ms: int | None = None
+    error: str = field(default="", compare=False)
+
+
+def tier_over(lower: TokenPrices, prompt_tokens_above: int, told: TokenPrices) -> TierPrices:
+    """A tier with what is told of it, and where nothing is, what holds for shorter prompts."""
+    rates = {
+        name: getattr(lower, name) if (rate := getattr(told, name)) is None else rate
+        for name in RATES
+    }
+    return TierPrices(**rates, prompt_tokens_above=prompt_tokens_above)
 
 
 def read_openai_models(body: Any) -> list[ModelFacts]:

@@ -48,7 +48,9 @@ def messages_traits(model: str) -> MessagesTraits:
 class ProviderKind:
     """The code for one sort of provider, as flat values where it can be flat.
 
-    ``base_url`` is the kind's own address, empty where each provider has its own. ``paths`` holds what is appended
+    ``needs`` says to who adds one what it is, and what they must have for it; ``is_demo`` where it only plays a model.
+    ``base_url`` is the kind's own address, empty where each provider has its own: a form then begins with
+    ``example_url``. ``paths`` holds what is appended
     to it for a request in each dialect that the kind speaks; the first one is spoken unless a provider's row says
     otherwise. ``count_path`` is where Messages are counted exactly; empty where nobody can. ``credential_headers``
     turns a secret into headers. ``traits`` and ``messages_traits`` give what a model of this kind takes in either
@@ -73,7 +75,10 @@ class ProviderKind:
     credential_headers: Callable[[str], Headers]
     traits: Callable[[str], ChatTraits]
     read_error: ErrorReader
+    needs: str = ""
     base_url: str = ""
+    example_url: str = ""
+    is_demo: bool = False
     version_path: str = ""
     messages_traits: Callable[[str], MessagesTraits] = messages_traits
     dialect_for: Callable[[Call], Dialect] | None = None

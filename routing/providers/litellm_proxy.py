@@ -29,6 +29,7 @@ def traits(model: str) -> ChatTraits:
 KIND = ProviderKind(
     name="litellm_proxy",
     label="LiteLLM proxy",
+    needs="A LiteLLM proxy that runs already. It needs its address, and its master key or a virtual key of it.",
     base_url="http://127.0.0.1:4000",
     version_path="/v1",
     paths={

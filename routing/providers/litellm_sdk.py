@@ -347,6 +347,8 @@ def cost_map_names(_base_url: str, model: str) -> tuple[CostMapName, ...]:
 KIND = ProviderKind(
     name="litellm_sdk",
     label="LiteLLM SDK (in the process)",
+    needs="Over a hundred providers through LiteLLM's package, inside the gateway. It needs the "
+    "provider's API key, and models are entered by LiteLLM's names, such as openai/gpt-4o.",
     paths={Dialect.OPENAI_CHAT: "", Dialect.OPENAI_EMBEDDINGS: ""},
     credential_headers=_no_headers,
     traits=traits,

@@ -84,6 +84,7 @@ def read_description(facts: ModelFacts, body: Any) -> ModelFacts:
 KIND = ProviderKind(
     name="ollama",
     label="Ollama",
+    needs="Models on a machine of your own. It needs the address of a running Ollama, and no key.",
     base_url="http://127.0.0.1:11434",
     version_path="/v1",
     paths={

@@ -86,6 +86,9 @@ def cost_map_names(base_url: str, model: str) -> tuple[CostMapName, ...]:
 KIND = ProviderKind(
     name="openai_compatible",
     label="OpenAI-compatible server",
+    needs="OpenAI, vLLM, llama.cpp, SGLang and whoever else speaks OpenAI's dialect. It needs the "
+    "server's address, and an API key where the server wants one.",
+    example_url="https://api.openai.com/v1",
     paths={
         Dialect.OPENAI_CHAT: "/chat/completions",
         Dialect.OPENAI_COMPLETIONS: "/completions",

@@ -4,6 +4,7 @@ Facts: OpenRouter's documentation on chat completions, streaming, usage accounti
 caching and errors (read 2026-11), and the recorded streams in ``tests/fixtures/recorded-streams``.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from conversion.anthropic_over_openai.errors import read_error
@@ -11,15 +12,32 @@ from conversion.dialects import Dialect
 from conversion.traits import ChatTraits, MessagesTraits
 from routing.providers import anthropic
 from routing.providers.facts import (
+    RATES,
     ModelFacts,
     ModelPrices,
     ProviderState,
+    TierPrices,
+    TokenPrices,
     count_in,
     entries_of,
     per_mtok,
+    tier_over,
     usd_in,
 )
 from routing.providers.kind import ProviderKind, bearer
+
+PRICES = {
+    "prompt",
+    "completion",
+    "input_cache_read",
+    "input_cache_write",
+    "input_cache_write_1h",
+    "internal_reasoning",
+    "request",
+    "image",
+}
+"""What is taken of ``pricing`` and of its ``overrides`` (OpenRouter's API reference, Pricing and PricingOverride, read
+November 2026); beside it are audio, images of answers, searches of the web and discounts of single endpoints."""
 
 
 def traits(model: str) -> ChatTraits:
@@ -50,6 +68,7 @@ def read_models(body: Any) -> list[ModelFacts]:
     facts = []
     for entry in entries_of(body):
         pricing = entry.get("pricing")
+        pricing = pricing if isinstance(pricing, dict) else {}
         top = entry.get("top_provider")
         architecture = entry.get("architecture")
         inputs = (
@@ -73,18 +92,43 @@ def read_models(body: Any) -> list[ModelFacts]:
                 takes_images="image" in inputs if inputs else None,
                 can_reason="reasoning" in parameters if parameters else None,
                 can_cache=True if writes_cache else None,
-                prices=ModelPrices(
-                    prompt_usd_per_mtok=per_mtok(pricing, "prompt"),
-                    completion_usd_per_mtok=per_mtok(pricing, "completion"),
-                    cache_read_usd_per_mtok=per_mtok(pricing, "input_cache_read"),
-                    cache_write_usd_per_mtok=per_mtok(pricing, "input_cache_write"),
-                    cache_write_1h_usd_per_mtok=per_mtok(pricing, "input_cache_write_1h"),
-                    reasoning_usd_per_mtok=per_mtok(pricing, "internal_reasoning"),
-                    request_usd=usd_in(pricing, "request"),
-                ),
+                prices=read_prices(pricing),
             )
         )
     return facts
+
+
+def read_prices(pricing: Mapping[str, Any]) -> ModelPrices:
+    """The ``pricing`` of a model. An override that depends on more than the prompt's length (a time of day) is not taken."""
+    base = _rates(pricing)
+    tiers: list[TierPrices] = []
+    untaken = [name for name in pricing if name not in PRICES and usd_in(pricing, name)]
+    overrides = pricing.get("overrides")
+    for override in overrides if isinstance(overrides, list) else ():
+        tokens_min = count_in(override, "min_prompt_tokens") if isinstance(override, dict) else None
+        if tokens_min is None or not override.keys() <= PRICES | {"min_prompt_tokens"}:
+            untaken.append("overrides")
+        else:
+            # "At least" there is "above one less" here. Keys that are absent inherit the price without overrides.
+            tiers.append(tier_over(base, tokens_min - 1, _rates(override)))
+    return ModelPrices(
+        **{name: getattr(base, name) for name in RATES},
+        request_usd=usd_in(pricing, "request"),
+        image_usd=usd_in(pricing, "image"),
+        tiers=tuple(sorted(tiers, key=lambda tier: tier.prompt_tokens_above)),
+        untaken=tuple(dict.fromkeys(untaken)),
+    )
+
+
+def _rates(pricing: Mapping[str, Any]) -> TokenPrices:
+    return TokenPrices(
+        prompt_usd_per_mtok=per_mtok(pricing, "prompt"),
+        completion_usd_per_mtok=per_mtok(pricing, "completion"),
+        cache_read_usd_per_mtok=per_mtok(pricing, "input_cache_read"),
+        cache_write_usd_per_mtok=per_mtok(pricing, "input_cache_write"),
+        cache_write_1h_usd_per_mtok=per_mtok(pricing, "input_cache_write_1h"),
+        reasoning_usd_per_mtok=per_mtok(pricing, "internal_reasoning"),
+    )
 
 
 def read_health(body: Any) -> ProviderState:
@@ -118,6 +162,7 @@ def _words(value: Any) -> tuple[str, ...]:
 KIND = ProviderKind(
     name="openrouter",
     label="OpenRouter",
+    needs="Hundreds of models of all vendors behind one account. It needs an API key, made at openrouter.ai/keys.",
     base_url="https://openrouter.ai/api/v1",
     paths={
         Dialect.OPENAI_CHAT: "/chat/completions",

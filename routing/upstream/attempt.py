@@ -4,12 +4,11 @@ Knows nothing of dialects: what the bytes mean is the converter's business.
 """
 
 import asyncio
-import io
 import random
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -17,8 +16,11 @@ from conversion.dialects import Dialect
 from routing.header_rules import PROTECTED, Rule, apply
 from routing.pictures import CredentialPicture, ProviderPicture, Target
 from routing.providers.kind import InProcessAnswer, InProcessAsk
+from routing.upstream import doorman
 from routing.upstream.client import Pool, Pools, close_if_unused
+from routing.upstream.connection import BrokenOff, Connection, HeaderBroken, write_head
 from routing.upstream.errors import (
+    AddressRefused,
     ConnectTimeout,
     NetworkError,
     UpstreamAnswerTooLarge,
@@ -30,7 +32,6 @@ from routing.upstream.patience import Patience
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 ERROR_BYTES_MAX = 256 * 1024
-BODY_BYTES_AT_ONCE = 1024 * 1024
 DRAIN_S = 1.0
 WHOLE_HEADERS = {
     "Content-Type": "application/json",
@@ -49,10 +50,10 @@ class Reply:
     """
 
     __slots__ = (
+        "_connection",
         "_patience",
         "_pieces",
         "_pool",
-        "_response",
         "headers",
         "is_closed",
         "on_piece",
@@ -66,7 +67,7 @@ class Reply:
         headers: Mapping[str, str],
         patience: Patience,
         pieces: AsyncIterator[bytes] | None = None,
-        response: aiohttp.ClientResponse | None = None,
+        connection: Connection | None = None,
         pool: Pool | None = None,
     ) -> None:
         self.status = status
@@ -75,7 +76,7 @@ class Reply:
         self.on_piece: Callable[[bytes], None] | None = None
         self._patience = patience
         self._pieces = pieces
-        self._response = response
+        self._connection = connection
         self._pool = pool
 
     async def read(self) -> bytes:
@@ -84,20 +85,26 @@ class Reply:
         Raises:
             NetworkError: the connection broke, or one of the provider's timeouts is over.
         """
-        try:
+        connection = self._connection
+        if connection is None:
             piece = await self._patience.wait_for(self._next_piece())
-        except (aiohttp.ClientError, OSError) as error:
-            raise UpstreamDisconnected(
-                "the provider broke off the connection in the middle of its answer"
-            ) from error
+        elif self.is_closed:
+            return b""
+        else:
+            try:
+                while (taken := connection.take()) is None:
+                    await self._patience.wait_for(connection.news())
+            except BrokenOff as error:
+                raise UpstreamDisconnected(
+                    f"the provider {error} in the middle of its answer"
+                ) from error
+            piece = taken
         self._patience.heard()
         if self.on_piece is not None:
             self.on_piece(piece)
         return piece
 
     async def _next_piece(self) -> bytes:
-        if self._response is not None:
-            return await self._response.content.readany()
         assert self._pieces is not None  # noqa: S101  (a reply has one source of pieces or the other)
         return await anext(self._pieces, b"")
 
@@ -121,7 +128,7 @@ class Reply:
     @property
     def is_at_end(self) -> bool:
         """Whether the last piece was read already."""
-        return self._response is not None and self._response.content.at_eof()
+        return self._connection is not None and self._connection.is_at_end
 
     async def drain(self) -> None:
         """Read what is left of an answer nobody needs the rest of, for a moment, then close."""
@@ -140,14 +147,19 @@ class Reply:
             return
         self.is_closed = True
         self._patience.stop()
-        if self._response is not None:
-            self._response.close()
+        if self._connection is not None and self._pool is not None:
+            let_go(self._pool, self._connection)
         aclose = getattr(self._pieces, "aclose", None)
         if aclose is not None:
             await aclose()
-        if self._pool is not None:
-            self._pool.users -= 1
-            await close_if_unused(self._pool)
+
+
+def let_go(pool: Pool, connection: Connection | None) -> None:
+    """An attempt holds its connection no longer."""
+    if connection is not None:
+        pool.give_back(connection)
+    pool.users -= 1
+    close_if_unused(pool)
 
 
 def choose_credential(
@@ -227,27 +239,25 @@ async def send(
     pool = pools.of(provider)
     pool.users += 1
     patience = Patience(provider.timeouts)
+    connection: Connection | None = None
     try:
-        response = await patience.wait_for(
-            pool.session.post(
-                url,
-                data=_in_pieces(outgoing.body),
-                headers=write_headers(provider, credential, outgoing),
-                allow_redirects=False,
-            )
+        headers = write_headers(provider, credential, outgoing)
+        head = write_head(
+            url.raw_path_qs, pool.host_header, headers.items(), body_bytes=len(outgoing.body)
         )
+        connection = await patience.wait_for(pool.take())
+        await patience.wait_for(connection.ask(head, outgoing.body))
     except BaseException as error:
         patience.stop()
-        pool.users -= 1
-        await close_if_unused(pool)
-        if isinstance(error, (aiohttp.ClientError, OSError)):
+        let_go(pool, connection)
+        if isinstance(error, (OSError, HeaderBroken, UnicodeError)):
             raise _network_error(error, provider) from error
         raise
     return Reply(
-        status=response.status,
-        headers=response.headers,
+        status=connection.status,
+        headers=connection.headers,
         patience=patience,
-        response=response,
+        connection=connection,
         pool=pool,
     )
 
@@ -276,11 +286,6 @@ async def _answer_in_process(
     return Reply(status=answer.status, headers=headers, patience=patience, pieces=answer.pieces)
 
 
-def _in_pieces(body: bytes) -> bytes | io.BytesIO:
-    """The body as aiohttp is to send it: a file goes out in pieces, so that a large one holds nobody else up."""
-    return body if len(body) <= BODY_BYTES_AT_ONCE else io.BytesIO(body)
-
-
 def address_of(provider: ProviderPicture, outgoing: Outgoing) -> URL:
     """Where a request goes.
 
@@ -301,12 +306,19 @@ def address_of(provider: ProviderPicture, outgoing: Outgoing) -> URL:
 
 def _network_error(error: Exception, provider: ProviderPicture) -> NetworkError:
     where = f"provider {provider.slug}"
-    if isinstance(error, (aiohttp.ConnectionTimeoutError, TimeoutError)):
+    refusal = doorman.refusal_behind(error)
+    if refusal:
+        return AddressRefused(f"{where}: {refusal}")
+    if isinstance(error, BrokenOff):
+        return UpstreamDisconnected(f"{where} {error} before it answered")
+    if isinstance(error, TimeoutError):
         return ConnectTimeout(
             f"{where} did not accept a connection in time (connect_timeout_s is {provider.timeouts.connect_s:g} s)"
         )
-    if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError)):
+    if isinstance(error, (ssl.SSLError, ssl.CertificateError)):
         return UpstreamTlsFailed(f"{where}: its TLS certificate or handshake was not accepted")
-    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.InvalidURL)):
-        return UpstreamUnreachable(f"{where} cannot be reached at its address")
-    return UpstreamDisconnected(f"{where} closed the connection before it answered")
+    if isinstance(error, HeaderBroken):
+        return UpstreamUnreachable(
+            f"{where} was sent nothing: {error}; look at its credential and its header rules"
+        )
+    return UpstreamUnreachable(f"{where} cannot be reached at its address")

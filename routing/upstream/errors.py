@@ -3,6 +3,7 @@
 GatewayError
 └── NetworkError
     ├── UpstreamUnreachable         refused, no such host, no route
+    ├── AddressRefused              the gateway may not call the address (GATEWAY_OUTBOUND_DENY)
     ├── UpstreamTlsFailed           the server's certificate or the handshake
     ├── UpstreamDisconnected        the connection broke before the answer was complete
     ├── UpstreamAnswerTooLarge      more bytes than an answer may have
@@ -25,6 +26,12 @@ class NetworkError(GatewayError):
 
 class UpstreamUnreachable(NetworkError):
     """Nobody answers at the provider's address."""
+
+
+class AddressRefused(NetworkError):
+    """The provider's address, or what its name leads to, is one the gateway may not call."""
+
+    may_retry = False
 
 
 class UpstreamTlsFailed(NetworkError):

@@ -18,8 +18,9 @@ import httpx
 from conversion.errors import GatewayError, UpstreamForbidden, UpstreamUnauthorized
 from routing.pictures import CredentialPicture, ProviderPicture
 from routing.providers.facts import ModelFacts, ProviderState, filled_up
+from routing.upstream import doorman
 from routing.upstream.attempt import Outgoing, write_headers
-from routing.upstream.errors import UpstreamTlsFailed, UpstreamUnreachable
+from routing.upstream.errors import AddressRefused, UpstreamTlsFailed, UpstreamUnreachable
 
 LOOKUP_S = 10.0
 PAGES_MAX = 50
@@ -50,7 +51,7 @@ async def check(provider: ProviderPicture) -> ProviderState:
             if not state.problem and kind.health_path != kind.models_path:
                 state = await _with_credential_tried(client, provider, state)
     except GatewayError as error:
-        return ProviderState(problem=error.message)
+        return ProviderState(problem=error.message, error=type(error).__name__)
     return replace(state, latency_ms=round((time.monotonic() - began) * 1000))
 
 
@@ -63,7 +64,7 @@ async def _reach(provider: ProviderPicture) -> ProviderState:
     except (UpstreamUnauthorized, UpstreamForbidden):
         pass
     except GatewayError as error:
-        return ProviderState(problem=error.message)
+        return ProviderState(problem=error.message, error=type(error).__name__)
     latency_ms = round((time.monotonic() - began) * 1000)
     return ProviderState(detail="answers; clients bring the credentials", latency_ms=latency_ms)
 
@@ -201,7 +202,7 @@ def _client(provider: ProviderPicture, credential: CredentialPicture | None) -> 
                 f"the CA bundle of provider {provider.slug} cannot be read ({error})"
             ) from error
     timeout = httpx.Timeout(LOOKUP_S, connect=provider.timeouts.connect_s)
-    return httpx.AsyncClient(headers=headers, verify=verify, timeout=timeout, trust_env=False)
+    return doorman.guarded_client(headers=headers, verify=verify, timeout=timeout)
 
 
 async def _ask(
@@ -216,6 +217,9 @@ async def _ask(
     try:
         answer = await (client.get(url) if sent is None else client.post(url, json=sent))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
+        refusal = doorman.refusal_behind(error)
+        if refusal:
+            raise AddressRefused(f"provider {provider.slug}: {refusal}") from error
         reason = type(error).__name__
         raise UpstreamUnreachable(f"provider {provider.slug} does not answer ({reason})") from error
     if answer.status_code >= 300 or len(answer.content) > ANSWER_BYTES_MAX:

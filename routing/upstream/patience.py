@@ -47,7 +47,7 @@ class Patience:
         Raises:
             UpstreamTimeout: a clock ran out while waiting.
         """
-        self._waiter = asyncio.current_task()
+        self._waiter = asyncio.current_task(self._loop)
         self._silent_since = self._loop.time()
         try:
             return await step

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -132,20 +133,67 @@ def test_a_settled_attempt_becomes_a_row_with_all_that_is_known(ledger):
     assert str(row) == entry.id
 
 
-def test_without_a_figure_of_the_providers_the_price_in_force_decides(ledger):
+@pytest.fixture
+def priced() -> Iterator[Callable[[PriceTag], None]]:
+    """Puts a price for every test's model in force."""
     held = snapshot.current()
-    entry = make_entry(started_at=NOW)
-    model = (entry.provider, entry.upstream_model)
-    snapshot.put_in_force(snapshot.KeyRing(number=-1, by_digest={}, prices={model: (PRICE,)}))
-    try:
-        row = booked(ledger, entry, Usage(prompt_tokens=100, completion_tokens=10, estimated=True))
-    finally:
-        snapshot.put_in_force(held)
+
+    def put(price: PriceTag) -> None:
+        model = ("openrouter", "anthropic/claude-sonnet-4.5")
+        snapshot.put_in_force(snapshot.KeyRing(number=-1, by_digest={}, prices={model: (price,)}))
+
+    yield put
+    snapshot.put_in_force(held)
+
+
+def test_without_a_figure_of_the_providers_the_price_in_force_decides(ledger, priced):
+    priced(PRICE)
+    usage = Usage(prompt_tokens=100, completion_tokens=10, estimated=True)
+    row = booked(ledger, make_entry(started_at=NOW), usage)
 
     assert row.cost_usd == Decimal("0.00045")  # (100 * 3 + 10 * 15) / 1 000 000
     assert row.cost_source == "price_book"
     assert row.price_id == 7
     assert row.tokens_estimated is True
+
+
+def test_images_of_the_prompt_are_in_its_cost(ledger, priced):
+    priced(replace(PRICE, image_usd=Decimal("0.002")))
+    usage = Usage(prompt_tokens=100, completion_tokens=10)
+
+    # 0.00045 for the tokens + 3 * 0.002
+    assert booked(ledger, make_entry(prompt_images=3), usage).cost_usd == Decimal("0.00645")
+    assert booked(ledger, make_entry(prompt_images=0), usage).cost_usd == Decimal("0.00045")
+
+
+def test_what_caches_saved_is_booked_beside_the_providers_own_figure(ledger, priced):
+    priced(PRICE)
+    usage = Usage(
+        prompt_tokens=1000,
+        completion_tokens=10,
+        cache_read_tokens=900,
+        cost_usd=Decimal("0.5"),
+    )
+    row = booked(ledger, make_entry(), usage)
+
+    assert row.cost_usd == Decimal("0.5")
+    assert (row.cost_source, row.price_id) == ("provider", None)
+    assert row.cache_saved_usd == Decimal("0.00243")  # 900 * (3 - 0.3)
+
+
+def test_caches_can_have_saved_less_than_nothing(ledger, priced):
+    priced(PRICE)
+    usage = Usage(prompt_tokens=1000, completion_tokens=10, cache_write_tokens=1000)
+
+    assert booked(ledger, make_entry(), usage).cache_saved_usd == Decimal("-0.00075")
+
+
+def test_what_caches_saved_is_not_known_without_a_price_or_beyond_a_columns_range(ledger, priced):
+    usage = Usage(prompt_tokens=2_000_000_000, completion_tokens=10, cache_read_tokens=900_000_000)
+
+    assert booked(ledger, make_entry(), usage).cache_saved_usd is None
+    priced(replace(PRICE, prompt_usd_per_mtok=Decimal(900_000)))
+    assert booked(ledger, make_entry(), usage).cache_saved_usd is None
 
 
 def test_unknown_usage_is_unpriced_and_not_zero(ledger):
@@ -294,8 +342,10 @@ def test_a_row_that_the_database_refuses_holds_up_no_other(ledger, tmp_path, cap
     assert refused.id.encode() in path.read_bytes()
 
 
-@pytest.mark.parametrize("cost_usd", ["9000000.01", "-9000001", "1e30", "1e400", "Infinity", "NaN"])
-def test_an_amount_that_no_column_holds_is_no_cost(ledger, cost_usd):
+@pytest.mark.parametrize(
+    "cost_usd", ["100000.01", "-100001", "9000001", "1e30", "1e400", "Infinity", "NaN"]
+)
+def test_an_amount_that_no_attempt_costs_is_no_cost(ledger, cost_usd):
     row = booked(ledger, make_entry(), Usage(prompt_tokens=1, cost_usd=Decimal(cost_usd)))
 
     assert row.cost_usd is None
@@ -303,9 +353,9 @@ def test_an_amount_that_no_column_holds_is_no_cost(ledger, cost_usd):
 
 
 def test_the_largest_cost_is_kept(ledger):
-    row = booked(ledger, make_entry(), Usage(cost_usd=Decimal("8999999.999999999999")))
+    row = booked(ledger, make_entry(), Usage(cost_usd=Decimal("99999.999999999999")))
 
-    assert row.cost_usd == Decimal("8999999.999999999999")
+    assert row.cost_usd == Decimal("99999.999999999999")
 
 
 def test_counts_that_no_column_holds_are_unknown(ledger):
@@ -333,6 +383,8 @@ def test_texts_are_cut_to_the_length_of_their_columns_and_lose_zero_bytes(ledger
         upstream_id=long,
         agent=long,
         session=long,
+        end_user=long,
+        tags=long,
         error_message=long,
         notes=[["dropped", "a\0b", long]],
     )

@@ -4,7 +4,8 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 
-from accounting.admin.request_log import COUNTED_MAX, BoundedPaginator, shown
+from accounting.admin.big_tables import COUNTED_MAX, BoundedPaginator
+from accounting.crossed import shown
 from accounting.models import MaskPattern, RequestLog
 from accounting.models.request_log import LoggedBody
 from accounting.request_logs import Capture
@@ -26,7 +27,7 @@ def test_every_list_opens_empty_and_says_what_to_do(admin_client, model):
     page = admin_client.get(reverse(f"admin:accounting_{model}_changelist"))
 
     assert page.status_code == 200
-    assert "llmgw-note" in page.content.decode()
+    assert "llmgw-empty" in page.content.decode()
 
 
 def test_a_page_shows_what_crossed_in_order(admin_client):
@@ -118,7 +119,7 @@ def test_a_list_reads_no_bodies_and_counts_only_so_far(admin_client, django_asse
 
 
 def test_a_count_ends_where_nobody_turns_pages(monkeypatch):
-    monkeypatch.setattr("accounting.admin.request_log.COUNTED_MAX", 3)
+    monkeypatch.setattr("accounting.admin.big_tables.COUNTED_MAX", 3)
     for _ in range(5):
         make_request_log()
 

@@ -6,24 +6,12 @@ from decimal import Decimal
 import pytest
 
 from accounting import keys, snapshot
-from accounting.models import Price, Project
+from accounting.models import Project
 from accounting.snapshot import KeyPicture, KeyRing
-from tests.factories.accounting import make_key, make_team
+from tests.factories.accounting import make_key, make_price, make_team
 
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
 JUNE = datetime(2026, 6, 1, tzinfo=UTC)
-
-
-def make_price(**fields) -> Price:
-    least = {
-        "provider": "openrouter",
-        "upstream_model": "model",
-        "prompt_usd_per_mtok": Decimal(3),
-        "completion_usd_per_mtok": Decimal(15),
-        "valid_from_at": JANUARY,
-        "source": "manual",
-    }
-    return Price.objects.create(**{**least, **fields})
 
 
 @pytest.mark.django_db

@@ -5,7 +5,7 @@ import pytest
 
 from conversion.call import read_call
 from conversion.dialects import Dialect
-from conversion.needs import IMAGE_TOKENS, Needs, read_needs
+from conversion.needs import IMAGE_TOKENS, Needs, count_images, read_needs
 
 
 def needs_of(content="Hi", dialect=Dialect.OPENAI_CHAT, **fields) -> Needs:
@@ -55,6 +55,7 @@ def test_binary_data_is_no_text(part, is_image):
     needs = needs_of([part])
 
     assert needs.has_images is is_image
+    assert needs.images == is_image
     assert needs.prompt_tokens < 200 + IMAGE_TOKENS
 
 
@@ -87,3 +88,20 @@ def test_what_has_no_sense_needs_nothing(content):
     assert read_needs(
         read_call(Dialect.OPENAI_EMBEDDINGS, b'{"model": "m", "input": "x"}')
     ).prompt_tokens
+
+
+def test_images_are_counted_wherever_they_stand():
+    image = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}
+    linked = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    body = {
+        "messages": [
+            {"role": "user", "content": [image, {"type": "text", "text": "Hi"}, image]},
+            {"role": "user", "content": [{"type": "tool_result", "content": [image]}]},
+            {"role": "user", "content": [linked, {"type": "input_image", "image_url": "x"}]},
+            {"role": "user", "content": "an image in words"},
+            "nothing",
+        ]
+    }
+
+    assert count_images(body) == 5
+    assert count_images({"prompt": "Hi"}) == 0

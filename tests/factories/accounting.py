@@ -2,10 +2,11 @@
 
 import itertools
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from accounting import keys, ledger
-from accounting.models import RequestLog, Team, UsageRecord
+from accounting.models import Price, RequestLog, Team, UsageRecord
 from accounting.request_logs import LogEntry, row_of
 
 _numbers = itertools.count(1)
@@ -53,6 +54,19 @@ def make_usage(**fields: Any) -> UsageRecord:
     entry = make_entry(**fields)
     ledger.write_rows([entry])
     return UsageRecord.objects.get(pk=entry.id)
+
+
+def make_price(**fields: Any) -> Price:
+    """A price of a model of OpenRouter's, in force since the begin of the year."""
+    least: dict[str, Any] = {
+        "provider": "openrouter",
+        "upstream_model": "model",
+        "prompt_usd_per_mtok": Decimal(3),
+        "completion_usd_per_mtok": Decimal(15),
+        "valid_from_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "source": "manual",
+    }
+    return Price.objects.create(**{**least, **fields})
 
 
 def make_log_entry(**fields: Any) -> LogEntry:

@@ -61,6 +61,15 @@ async def test_many_at_once_are_all_booked_once(gateway: Serving, upstream: Fake
     assert {record.status for record in records} == {"succeeded"}
 
 
+async def test_the_images_of_a_prompt_are_counted(gateway: Serving, upstream: FakeUpstream):
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA"}}
+    content = [image, {"type": "text", "text": "What is that?"}]
+    await gateway.messages(ASK)
+    await gateway.messages({**ASK, "messages": [{"role": "user", "content": content}]})
+
+    assert [record.prompt_images for record in await gateway.records(2)] == [0, 1]
+
+
 async def test_the_journal_is_empty_once_everything_is_booked(
     gateway: Serving, upstream: FakeUpstream, tmp_path
 ):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
+from django.test import RequestFactory
 
 from accounting import keys
 from accounting.models import Team, VirtualKey
@@ -47,7 +48,7 @@ def test_the_first_run_makes_all_that_a_first_request_needs(installation, capsys
     assert set(ModelAlias.objects.values_list("name", flat=True)) == {"demo", "claude-*"}
     login = re.search(r"log in: admin / (\S+)", text)
     assert login
-    assert authenticate(username="admin", password=login[1]) is not None
+    assert authenticate(RequestFactory().post("/"), username="admin", password=login[1]) is not None
     assert (installation / "static").is_dir()
     for name in ("first_key", "admin_password"):
         assert (installation / "secrets" / name).stat().st_mode & 0o777 == 0o600

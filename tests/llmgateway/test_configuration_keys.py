@@ -6,8 +6,9 @@ from decimal import Decimal
 import pytest
 import yaml
 from django.conf import settings
+from django.contrib.auth.models import User
 
-from accounting.models import Price, Project, Team
+from accounting.models import Budget, Membership, Price, PriceTier, Project, Team
 from llmgateway.configuration import ConfigurationFaulty, export, import_text
 from routing import snapshot
 from routing.configuration.variables import variable_names
@@ -121,7 +122,26 @@ flags:
     percentage: 30
     teams: {alder: true, birch: {enabled: true, percentage: 5}}
 teams:
-  alder: {name: Alder, projects: [web, {slug: app, name: The app}]}
+  alder:
+    name: Alder
+    requests_per_minute: 600
+    tokens_per_minute: 1000000
+    members: [{user: ada, role: lead}, {user: bob}]
+    projects:
+      - web
+      - slug: app
+        name: The app
+        concurrent_requests: 20
+        budgets: [{window: day, usd: 0.000000000001, hard: false}]
+    budgets:
+      - {window: month, usd: 500, hard: true}
+      - window: total
+        usd: "8999999.123456789012"
+        time_zone: Europe/Berlin
+        thresholds: [100, 50]
+        emails: [cfo@example.com]
+        webhook: "${BUDGET_WEBHOOK}"
+        enabled: false
 prices:
   - provider: openrouter
     model: anthropic/claude-sonnet-4.5
@@ -132,14 +152,33 @@ prices:
     cache_write_1h_usd_per_mtok: 6
     reasoning_usd_per_mtok: 15
     request_usd: 0.00000001
+    image_usd: 0.0048
     valid_from_at: 2026-01-31T12:30:00Z
     source: manual
+    tiers:
+      - {prompt_tokens_above: 200000, prompt_usd_per_mtok: 6, completion_usd_per_mtok: 22.5, cache_read_usd_per_mtok: 0.6}
+      - {prompt_tokens_above: 500000, prompt_usd_per_mtok: 12, completion_usd_per_mtok: 45}
   - {provider: litellm, model: m, prompt_usd_per_mtok: 1, completion_usd_per_mtok: 2, valid_from_at: 2026-02-01}
 """
 
 
+WEBHOOK = "https://hooks.example/services/T0/s3cret"
+
+
+@pytest.fixture(autouse=True)
+def _people():
+    for name in ("ada", "bob"):
+        User.objects.create(username=name)
+
+
 @pytest.fixture(autouse=True)
 def _variables(monkeypatch):
+    for name in (
+        "BUDGET_WEBHOOK",
+        "BUDGET_ALDER_TOTAL_WEBHOOK_SECRET",
+        "BUDGET_ALDER_MONTH_WEBHOOK_SECRET",
+    ):
+        monkeypatch.setenv(name, WEBHOOK)
     for name in (
         "ROUTER_MAIN",
         "ROUTER_SPARE",
@@ -252,6 +291,149 @@ def test_tiers_flags_teams_and_prices_become_rows():
     assert price.valid_from_at == datetime(2026, 1, 31, 12, 30, tzinfo=UTC)
     other = Price.objects.get(provider="litellm")
     assert (other.source, other.valid_from_at) == ("manual", datetime(2026, 2, 1, tzinfo=UTC))
+
+
+def test_people_limits_budgets_and_price_tiers_become_rows():
+    import_text(EVERYTHING, dry_run=False)
+
+    team, app = Team.objects.get(), Project.objects.get(slug="app")
+    assert (team.requests_per_minute, team.tokens_per_minute) == (600, 1_000_000)
+    assert (team.concurrent_requests, app.concurrent_requests) == (None, 20)
+    members = Membership.objects.values_list("team__slug", "user__username", "role")
+    assert list(members) == [("alder", "ada", "lead"), ("alder", "bob", "member")]
+    month, total = team.budgets.order_by("pk")
+    assert (month.amount_usd, month.window, month.hard, month.time_zone) == (
+        500,
+        "month",
+        True,
+        "UTC",
+    )
+    assert (month.alert_thresholds, month.alert_emails, month.enabled) == ([80, 100], [], True)
+    assert total.amount_usd == Decimal("8999999.123456789012")
+    assert (total.time_zone, total.enabled, total.hard) == ("Europe/Berlin", False, True)
+    assert (total.alert_thresholds, total.alert_emails) == ([50, 100], ["cfo@example.com"])
+    assert total.alert_webhook_url == WEBHOOK
+    day = app.budgets.get()
+    assert (day.amount_usd, day.window, day.hard) == (Decimal("0.000000000001"), "day", False)
+    price = Price.objects.get(provider="openrouter")
+    assert price.image_usd == Decimal("0.0048")
+    assert [
+        (tier.prompt_tokens_above, tier.completion_usd_per_mtok, tier.cache_read_usd_per_mtok)
+        for tier in price.tiers.all()
+    ] == [(200_000, Decimal("22.5"), Decimal("0.6")), (500_000, 45, None)]
+
+
+def test_a_budgets_webhook_is_told_nowhere():
+    run = import_text(EVERYTHING, dry_run=False)
+    Budget.objects.filter(window="total").update(alert_webhook_url="https://other.example/x")
+    again = import_text(EVERYTHING, dry_run=False)
+
+    assert again.changes == ["~ budget of team alder (total): webhook"]
+    assert "s3cret" not in " ".join(run.changes) + yaml.safe_dump(export())
+    budget = export()["teams"]["alder"]["budgets"][1]
+    assert budget["webhook"] == "${BUDGET_ALDER_TOTAL_WEBHOOK_SECRET}"
+
+
+def test_a_webhook_in_clear_is_taken_with_a_warning_and_an_empty_one_taken_out():
+    text = "version: 1\nteams:\n  a:\n    budgets:\n    - {usd: 1, webhook: %s}\n"
+    run = import_text(text % "https://hooks.example/x", dry_run=False)
+    assert run.warnings == ["line 5: a secret stands in clear in the file; name a variable"]
+    assert Budget.objects.get().alert_webhook_url == "https://hooks.example/x"
+
+    assert changes_of(text % '""') == ["~ budget of team a (month): webhook"]
+    assert Budget.objects.get().alert_webhook_url == ""
+
+
+def test_webhooks_of_two_budgets_never_have_one_variable():
+    for team, slug in (("a-b", "c"), ("a", "b-c")):
+        row, _made = Team.objects.get_or_create(slug=team)
+        project = Project.objects.create(team=row, slug=slug)
+        Budget.objects.create(
+            project=project, amount_usd=Decimal(1), alert_webhook_url=f"https://{team}.example/"
+        )
+    first, second = (export()["teams"][team]["projects"][0]["budgets"][0] for team in ("a", "a-b"))
+
+    assert first["webhook"] != second["webhook"]
+
+
+def test_changes_of_teams_are_told_with_their_old_and_new_values():
+    import_text(EVERYTHING, dry_run=False)
+    text = """\
+version: 1
+teams:
+  alder:
+    requests_per_minute: null
+    members: [{user: bob, role: auditor}]
+    projects: [{slug: app, concurrent_requests: 5}]
+    budgets: [{window: month, usd: 499.5, thresholds: [100, 80]}]
+"""
+
+    assert changes_of(text) == [
+        "~ team alder: requests_per_minute 600 -> None",
+        "~ member bob of team alder: role 'member' -> 'auditor'",
+        "~ project alder/app: concurrent_requests 20 -> 5",
+        "~ budget of team alder (month): amount_usd Decimal('500.000000000000') -> 499.5",
+    ]
+    assert Membership.objects.count() == 2
+    assert Budget.objects.count() == 3
+
+
+def test_a_prices_tiers_are_the_ones_listed():
+    import_text(EVERYTHING, dry_run=False)
+    text = """\
+version: 1
+prices:
+- provider: openrouter
+  model: anthropic/claude-sonnet-4.5
+  valid_from_at: 2026-01-31T12:30:00Z
+  tiers: %s
+"""
+    what = "price openrouter: anthropic/claude-sonnet-4.5 from 2026-01-31T12:30:00Z"
+    new = "{prompt_tokens_above: 300000, prompt_usd_per_mtok: 7, completion_usd_per_mtok: 23}"
+
+    assert changes_of(text.replace("  tiers: %s\n", "")) == []
+    assert changes_of(text % f"[{new}]") == [
+        f"+ {what}, above 300000 tokens",
+        f"- {what}, above 200000 tokens",
+        f"- {what}, above 500000 tokens",
+    ]
+    assert changes_of(text % "[]") == [f"- {what}, above 300000 tokens"]
+    assert not PriceTier.objects.exists()
+
+
+def test_the_example_of_the_design_can_be_imported_whole(monkeypatch):
+    for name in ("OPENROUTER_API_KEY", "LITELLM_MASTER_KEY"):
+        monkeypatch.setenv(name, SECRET)
+    text = """\
+version: 1
+providers:
+  openrouter:
+    kind: openrouter
+    base_url: https://openrouter.ai/api/v1
+    timeouts: {connect_s: 5, first_byte_s: 120, idle_s: 60, total_s: 600}
+    verify_tls: true
+    retries: {max: 3, backoff_s: 0.25, backoff_max_s: 8, statuses: [408, 429, 500, 502, 503, 504, 529], network_errors: true}
+    credentials: [{label: main, secret: "${OPENROUTER_API_KEY}"}]
+    header_rules: [{action: force, name: HTTP-Referer, value: https://gateway.example}]
+  litellm:
+    kind: litellm_proxy
+    base_url: http://127.0.0.1:4000
+    credentials: [{label: master, secret: "${LITELLM_MASTER_KEY}"}]
+aliases:
+  "claude-sonnet-*":
+    match: wildcard
+    targets:
+      - {provider: openrouter, model: anthropic/claude-sonnet-4.5}
+      - {provider: litellm, model: claude-sonnet}
+transformations:
+  - {scope: everything, direction: request, kind: regex, pattern: "sk-[A-Za-z0-9]{20,}", replacement: "[key]"}
+flags: {bypass_litellm: true}
+teams:
+  alder: {projects: [web], budgets: [{window: month, usd: 500, hard: true}]}
+"""
+
+    assert "+ budget of team alder (month)" in changes_of(text)
+    assert import_text(yaml.safe_dump(export()), dry_run=False).changes == []
 
 
 def test_a_second_application_of_everything_changes_nothing():
@@ -487,8 +669,72 @@ def test_the_variable_of_a_credential_does_not_depend_on_the_order():
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("budgets: []", "line 2: budgets cannot be set yet: this version of the gateway has none"),
-        ("teams:\n  a: {budgets: []}", "line 3: budgets cannot be set yet"),
+        ("budgets: []", "line 2: the file has no setting 'budgets'"),
+        ("teams:\n  a: {budgets: {}}", "line 3: budgets must be a list"),
+        ("teams:\n  a: {budgets: [{}]}", "line 3: a budget needs usd"),
+        ("teams:\n  a: {budgets: [{usd: 5, colour: red}]}", "line 3: a budget has no setting"),
+        ("teams:\n  a: {budgets: [{usd: free}]}", "line 3: amount_usd: must be an amount in USD"),
+        ("teams:\n  a: {budgets: [{usd: true}]}", "line 3: amount_usd: must be an amount in USD"),
+        ("teams:\n  a: {budgets: [{usd: 0}]}", "line 3: amount_usd: Enter more than 0"),
+        (
+            "teams:\n  a: {budgets: [{usd: '0.0000000000001'}]}",
+            "line 3: amount_usd: has more than 12 places",
+        ),
+        (
+            "teams:\n  a: {budgets: [{usd: 5, window: year}]}",
+            "line 3: window must be one of day, week, month, total",
+        ),
+        (
+            "teams:\n  a: {budgets: [{usd: 5}, {usd: 6, window: month}]}",
+            "line 3: team a has two budgets for the window month",
+        ),
+        (
+            "teams:\n  a:\n    budgets:\n    - usd: 5\n      time_zone: Mars/Base",
+            "line 6: time_zone: Enter a time zone's name",
+        ),
+        (
+            "teams:\n  a:\n    budgets:\n    - usd: 5\n      thresholds: [0]",
+            "line 6: alert_thresholds: Enter a list of whole percentages",
+        ),
+        (
+            "teams:\n  a:\n    budgets:\n    - usd: 5\n      emails: [nobody]",
+            "line 6: alert_emails: 'nobody' is no e-mail address.",
+        ),
+        (
+            "teams:\n  a:\n    budgets:\n    - usd: 5\n      webhook: '${NOT_SET}'",
+            "line 6: the environment variable NOT_SET is not set",
+        ),
+        ("teams:\n  a: {budgets: [{usd: 5, webhook: 7}]}", "line 3: webhook must be text"),
+        (
+            "teams:\n  a: {budgets: [{usd: 5, webhook: 'ftp://x.example'}]}",
+            "line 3: alert_webhook_url: Enter an address that begins with https://",
+        ),
+        ("teams:\n  a: {members: [{user: nobody}]}", "line 3: there is no user 'nobody'"),
+        ("teams:\n  a: {members: [{user: ada, role: boss}]}", "line 3: role: Value 'boss' is"),
+        ("teams:\n  a: {members: [{user: ada, rank: 1}]}", "line 3: a member has no setting"),
+        ("teams:\n  a: {members: [ada]}", "line 3: each of members must be a mapping"),
+        ("teams:\n  a: {requests_per_minute: 0}", "line 3: requests_per_minute: Ensure this"),
+        ("teams:\n  a: {tokens_per_minute: 1.5}", "line 3: tokens_per_minute: must be a whole"),
+        (
+            "teams:\n  a: {projects: [{slug: w, budgets: [{}]}]}",
+            "line 3: a budget needs usd",
+        ),
+        (
+            "prices:\n- {provider: p, model: m, valid_from_at: 2026-01-01, prompt_usd_per_mtok: 1, "
+            "completion_usd_per_mtok: 1, tiers: [{prompt_tokens_above: many}]}",
+            "line 3: a tier needs prompt_tokens_above",
+        ),
+        (
+            "prices:\n- {provider: p, model: m, valid_from_at: 2026-01-01, prompt_usd_per_mtok: 1, "
+            "completion_usd_per_mtok: 1, tiers: [{prompt_tokens_above: 1}]}",
+            "line 3: prompt_usd_per_mtok: This field cannot be null.",
+        ),
+        (
+            "prices:\n- {provider: p, model: m, valid_from_at: 2026-01-01, prompt_usd_per_mtok: 1, "
+            "completion_usd_per_mtok: 1, tiers: [{prompt_tokens_above: 1, prompt_usd_per_mtok: 1, "
+            "completion_usd_per_mtok: 1}, {prompt_tokens_above: 1}]}",
+            "line 3: there are two tiers above 1 tokens",
+        ),
         ("header_rules: {}", "line 2: header_rules must be a list"),
         ("header_rules:\n- {name: X}", "line 3: action: This field cannot be blank."),
         ("header_rules:\n- {action: burn, name: X}", "line 3: action: Value 'burn' is not"),

@@ -9,6 +9,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from llmgateway.environment import (
+    env_address_rules,
     env_bool,
     env_int,
     env_list,
@@ -168,3 +169,15 @@ def test_nothing_else_reads_the_environment():
     }
 
     assert readers == {"llmgateway/environment.py", "llmgateway/asgi.py"}
+
+
+def test_address_rules_are_read_and_a_wrong_word_is_named(monkeypatch):
+    monkeypatch.setenv(NAME, "10.0.0.0/8, loopback")
+    monkeypatch.setenv(f"{NAME}_DENY", "everything")
+    rules = env_address_rules(allowed=NAME, denied=f"{NAME}_DENY")
+    assert [str(network) for network in rules.allowed] == ["10.0.0.0/8", "127.0.0.0/8", "::1/128"]
+    assert len(rules.denied) == 2
+
+    monkeypatch.setenv(f"{NAME}_DENY", "intranet")
+    with pytest.raises(ImproperlyConfigured, match=f"{NAME}_DENY: 'intranet'"):
+        env_address_rules(allowed=NAME, denied=f"{NAME}_DENY")

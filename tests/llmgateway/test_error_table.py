@@ -29,6 +29,7 @@ VAGUE = {"bypass", "executor", "utils", "helpers", "common", "base", "manager", 
 ANTHROPIC_TYPES = {
     "invalid_request_error",
     "authentication_error",
+    "billing_error",
     "permission_error",
     "not_found_error",
     "request_too_large",

@@ -35,6 +35,7 @@ FORBIDDEN = {
 ANTHROPIC_TYPES = {
     "invalid_request_error": {400, 405, 415},
     "authentication_error": {401},
+    "billing_error": {429},
     "permission_error": {403},
     "not_found_error": {404},
     "timeout_error": {408, 504},
@@ -106,7 +107,12 @@ def test_every_row_has_every_dialect_and_statuses_that_go_with_their_types(kind)
     assert anthropic.code is None
     assert 400 <= openai.status < 600
     assert openai.status != 529  # Anthropic's own
-    assert openai.type in {"invalid_request_error", "rate_limit_error", "server_error"}
+    assert openai.type in {
+        "insufficient_quota",
+        "invalid_request_error",
+        "rate_limit_error",
+        "server_error",
+    }
     assert (openai.type == "server_error") == (openai.status >= 500)
 
 

@@ -7,8 +7,12 @@ import orjson
 import pytest
 
 from accounting import snapshot as keys_snapshot
-from accounting.models import Price
+from accounting.models import Price, PriceTier
 from conversion.dialects import Dialect
+from conversion.needs import Needs
+from llmgateway.pipeline import price_of
+from tests.factories.accounting import make_price
+from tests.factories.pictures import picture_provider, picture_target
 from tests.llmgateway.conftest import two_targets
 
 CHAT = Dialect.OPENAI_CHAT
@@ -62,3 +66,23 @@ def test_tools_and_calls_of_a_chat_cost_tokens(told):
     ]
 
     assert counts[0] < counts[2] < counts[1]
+
+
+@pytest.mark.django_db
+def test_targets_are_compared_by_what_a_prompt_of_that_length_costs_there():
+    price = make_price(provider="direct", upstream_model="sonnet", image_usd=Decimal("0.002"))
+    PriceTier.objects.create(
+        price=price,
+        prompt_tokens_above=200_000,
+        prompt_usd_per_mtok=Decimal(6),
+        completion_usd_per_mtok=Decimal("22.5"),
+    )
+    target = picture_target(picture_provider(slug="direct"), upstream_model="sonnet")
+    held = keys_snapshot.current()
+    keys_snapshot.put_in_force(keys_snapshot.build())
+    try:
+        # 200 000 * 3 + 500 * 15, 200 001 * 6 + 500 * 22.5, and an image
+        assert price_of(target, Needs(prompt_tokens=200_000)) == Decimal("0.6075")
+        assert price_of(target, Needs(prompt_tokens=200_001, images=1)) == Decimal("1.213256")
+    finally:
+        keys_snapshot.put_in_force(held)

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from datetime import UTC, datetime
 
 import orjson
 import pytest
@@ -62,7 +63,7 @@ def test_amounts_are_exact_in_json(capsys, body):
     keys_snapshot.models.Price.objects.create(
         provider="openrouter",
         upstream_model="anthropic/claude-sonnet-4.5",
-        valid_from_at="2026-01-01T00:00:00Z",
+        valid_from_at=datetime(2026, 1, 1, tzinfo=UTC),
         prompt_usd_per_mtok="0.1",
         completion_usd_per_mtok=0,
     )

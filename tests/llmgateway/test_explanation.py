@@ -7,9 +7,10 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from accounting import snapshot as keys_snapshot
+from accounting.admission.values import BudgetPicture, Rules
 from accounting.models import Project, VirtualKey
 from conversion.dialects import Dialect
-from llmgateway.explanation import NOBODY, bystander, explain
+from llmgateway.explanation import NOBODY, bystander, explain, held_to
 from llmgateway.explanation_asks import example_body, key_named, request_of
 from llmgateway.explanation_words import to_json, to_text
 from llmgateway.runtime import refresh_pictures
@@ -302,3 +303,17 @@ def test_weights_and_sessions_are_remarked_on(told):
     assert told("sonnet", "x-claude-code-session-id: s").remarks == (
         "The route keeps sessions together: this one is new.",
     )
+
+
+def test_what_a_request_is_held_to_is_told():
+    budget = BudgetPicture(
+        1, "alder", "the monthly budget of team alder", 5 * 10**11, "month", "UTC"
+    )
+    rules = (
+        Rules("alder/key/1", "API key 'laptop'", requests_per_minute=60, concurrent_requests=2),
+        Rules("alder", "team alder", tokens_per_minute=100_000, budgets=(budget,)),
+    )
+    assert held_to(rules) == [
+        "API key 'laptop' is held to 60 requests a minute, 2 requests under way.",
+        "team alder is held to 100,000 tokens a minute, the monthly budget of team alder (0.5 USD).",
+    ]

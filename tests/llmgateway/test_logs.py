@@ -1,16 +1,21 @@
 """How a log line looks."""
 
+import json
 import logging
 import sys
 from typing import Any
 
 import pytest
 
-from llmgateway.logs import LineFormatter
+from llmgateway.logs import JsonFormatter, LineFormatter
 
 
 def line_of(message: str, *words: object, **fields: Any) -> str:
-    record = logging.makeLogRecord(
+    return LineFormatter().format(record_of(message, *words, **fields))
+
+
+def record_of(message: str, *words: object, **fields: Any) -> logging.LogRecord:
+    return logging.makeLogRecord(
         {
             "name": "llmgateway.test",
             "levelname": "INFO",
@@ -21,7 +26,6 @@ def line_of(message: str, *words: object, **fields: Any) -> str:
             **fields,
         }
     )
-    return LineFormatter().format(record)
 
 
 def test_a_line_holds_time_level_logger_and_message():
@@ -98,3 +102,44 @@ def test_a_secret_in_what_went_wrong_is_masked():
     assert "planted" not in line
     assert "reason=[masked]" in line
     assert line.endswith("Authorization: Bearer [masked]")
+
+
+def objects_of(message: str, **fields: Any) -> list[dict[str, Any]]:
+    lines = JsonFormatter().format(record_of(message, **fields)).split("\n")
+    return [json.loads(line) for line in lines]
+
+
+def test_json_holds_the_same_as_one_object():
+    assert objects_of("request", request_id="req_1", ms=12, cost=None, model='a "b"\nc') == [
+        {
+            "time": "2026-11-18T11:06:40.062+00:00",
+            "level": "INFO",
+            "logger": "llmgateway.test",
+            "message": "request",
+            "request_id": "req_1",
+            "ms": 12,
+            "model": 'a "b"\nc',
+        }
+    ]
+
+
+def test_json_of_a_batch_is_an_object_for_each_line():
+    told = objects_of("attempt", lines=[{"ms": 1}, {"ms": 2}])
+    assert [line["ms"] for line in told] == [1, 2]
+
+
+def test_json_holds_the_traceback_and_no_secret():
+    try:
+        raise ValueError("refused: Bearer sk-or-v1-0123456789abcdef0123456789abcdef")
+    except ValueError:
+        (told,) = objects_of(
+            "it failed",
+            levelno=logging.WARNING,
+            levelname="WARNING",
+            exc_info=sys.exc_info(),
+            said='{"key": "sk-or-v1-0123456789abcdef0123456789abcdef"}',
+            count=7,
+        )
+    assert "ValueError: refused" in told["traceback"]
+    assert "0123456789abcdef" not in json.dumps(told)
+    assert told["count"] == 7

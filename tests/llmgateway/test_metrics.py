@@ -1,12 +1,16 @@
 """GET /metrics: what Prometheus is told."""
 
+import os
 import re
+import subprocess
+import sys
 
 from asgiref.sync import sync_to_async
 
 from routing import snapshot
 from tests.fakes.upstream import json_answer, stream_answer, text_stream
 from tests.llmgateway.conftest import ALIAS
+from tests.processes import ROOT
 from tests.serving import Serving
 
 ASK = {"model": ALIAS, "max_tokens": 100, "messages": [{"role": "user", "content": "Hello"}]}
@@ -75,3 +79,64 @@ async def test_turns_are_told_for_providers_with_a_limit(gateway, provider):
     told = await figures(gateway)
     assert told['llmgateway_provider_requests_running{provider="openrouter"}'] == 0
     assert told['llmgateway_provider_requests_waiting{provider="openrouter"}'] == 0
+
+
+async def test_refused_requests_are_counted_by_error(gateway):
+    before = await figures(gateway)
+    await gateway.messages({**ASK, "messages": "none"})
+    await gateway.chat(ASK, authorization="Bearer gw-wrong", x_api_key="")
+    after = await figures(gateway)
+
+    def grown(name: str) -> float:
+        return after.get(name, 0) - before.get(name, 0)
+
+    refused = "llmgateway_refused_requests_total"
+    assert grown(f'{refused}{{dialect="anthropic_messages",error="RequestInvalid"}}') == 1
+    assert grown(f'{refused}{{dialect="openai_chat",error="KeyRefused"}}') == 1
+    assert after["llmgateway_requests_under_way"] == 0
+    assert after["llmgateway_redis_away"] == 0
+
+
+SHARING = """
+import os, sys, time
+import django
+django.setup()
+from llmgateway import metrics
+metrics.note_refused("openai_chat", "KeyRefused")
+metrics.under_way.set(int(sys.argv[1]))
+metrics.snapshot_number.set(int(sys.argv[1]))
+if sys.argv[2] == "tell":
+    print(metrics.page().decode())
+else:
+    print("noted", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_workers_of_one_machine_are_told_together_and_dead_ones_only_for_what_they_counted(
+    tmp_path,
+):
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "llmgateway.settings",
+        "GATEWAY_DATA_DIR": str(tmp_path),
+        "PROMETHEUS_MULTIPROC_DIR": str(tmp_path),
+    }
+
+    def worker(number: int, *, tell: bool) -> subprocess.Popen[str]:
+        words = [sys.executable, "-c", SHARING, str(number), "tell" if tell else "stay"]
+        return subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+
+    dead, alive = worker(8, tell=False), worker(3, tell=False)
+    for other in (dead, alive):
+        assert other.stdout.readline() == "noted\n"
+    dead.kill()
+    dead.communicate()
+    told, _nothing = worker(4, tell=True).communicate(timeout=30)
+    alive.kill()
+    alive.communicate()
+
+    refused = 'llmgateway_refused_requests_total{dialect="openai_chat",error="KeyRefused"} 3.0'
+    assert refused in told
+    assert "llmgateway_requests_under_way 7.0" in told  # 3 + 4
+    assert "llmgateway_snapshot_number 3.0" in told

@@ -11,6 +11,7 @@ from django.core.management.base import CommandError
 
 from accounting import snapshot as keys_snapshot
 from accounting.models import Price
+from accounting.price_changes import Book
 from llmgateway import model_sync
 from llmgateway.progress import ProgressBar
 from routing import snapshot
@@ -115,7 +116,7 @@ def test_what_changes_there_changes_here_and_the_old_price_stays_in_the_book(rou
     prices = Price.objects.filter(upstream_model="a/large").order_by("valid_from_at")
     assert [price.prompt_usd_per_mtok for price in prices] == [3, 4]
     now = datetime.now(UTC)
-    assert model_sync.prices_in_force("router", now)["a/large"].prompt_usd_per_mtok == 4
+    assert Book({"router"}).in_force(now)["router", "a/large"].figures.prompt_usd_per_mtok == 4
 
 
 def test_what_an_operator_entered_stays(router):

@@ -165,7 +165,11 @@ def written_to_pages(staff: Client) -> Iterator[tuple[str, str]]:
         "/usage/",
         "/usage/?format=csv",
         "/api/usage/",
-        *(reverse(f"admin:accounting_{name}_changelist") for name in ("usagerecord", "requestlog")),
+        *(
+            reverse(f"admin:accounting_{name}_changelist")
+            for name in ("usagerecord", "requestlog", "auditentry")
+        ),
+        "/usage/audit/",
         *(
             reverse("admin:accounting_usagerecord_change", args=[row.pk])
             for row in UsageRecord.objects.all()

@@ -1,16 +1,19 @@
 """The watch over the configuration, and the tasks that run beside requests."""
 
 import asyncio
+import gc
 import logging
+import sys
 import time
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounting import snapshot as keys_snapshot
 from llmgateway import runtime as runtime_module
-from llmgateway.runtime import Runtime, State, refresh_pictures
+from llmgateway.runtime import Runtime, State, gently, reading, refresh_pictures
 from llmgateway.tasks import spawn
 from routing import snapshot as routing_snapshot
 from routing.models import ModelAlias
@@ -128,7 +131,7 @@ async def test_a_pool_whose_provider_was_edited_is_retired(runtime):
         row.save()
 
     await sync_to_async(edit)()
-    await until(lambda: pool.session.closed)
+    await until(lambda: pool.is_closed)
 
 
 async def test_a_provider_with_a_broken_bundle_does_not_end_the_watch(runtime):
@@ -188,6 +191,44 @@ async def test_a_background_task_has_a_name_and_gives_its_result():
     task = spawn(work(), name="seven")
     assert task.get_name() == "seven"
     assert await task == 7
+
+
+def test_work_beside_requests_leaves_the_interpreter_as_it_was():
+    before = sys.getswitchinterval()
+
+    with gently():
+        assert sys.getswitchinterval() < before
+        assert not gc.isenabled()
+
+    assert sys.getswitchinterval() == before
+    assert gc.isenabled()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_picture_is_read_while_somebody_writes():
+    if connection.vendor != "sqlite":
+        pytest.skip("only SQLite has one writer at a time")
+    with reading(), CaptureQueriesContext(connection) as asked:
+        keys_snapshot.build()
+
+    assert asked.captured_queries[0]["sql"] == "BEGIN DEFERRED"
+    assert connection.transaction_mode == "IMMEDIATE"
+
+
+@pytest.mark.django_db
+def test_keys_that_did_not_change_are_the_same_in_the_next_picture():
+    changed = make_key(name="changed").row
+    same = make_key(changed.team, "same")
+    refresh_pictures()
+    before = keys_snapshot.current().by_digest
+    changed.enabled = False
+    changed.save()
+
+    refresh_pictures()
+
+    now = keys_snapshot.current().by_digest
+    assert now[same.row.digest] is before[same.row.digest]
+    assert not now[changed.digest].enabled
 
 
 async def test_a_background_task_that_fails_is_logged(caplog):

@@ -1,11 +1,14 @@
 """The admin pages of routing: they open, they say what is wrong, and no secret comes out of them."""
 
 import pytest
+from django.apps import apps
+from django.contrib.admin import site
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
+from django.utils.html import escape
 
 from routing import secrets, snapshot
-from routing.models import Credential, ModelAlias, Provider
+from routing.models import Credential, HeaderRule, ModelAlias, Provider, Route, Transformation
 from tests.factories.routing import (
     SECRET,
     make_alias,
@@ -15,7 +18,7 @@ from tests.factories.routing import (
 )
 
 pytestmark = pytest.mark.django_db
-MODELS = ["provider", "credential", "deployment", "modelalias"]
+MODELS = ["provider", "credential", "deployment", "modelalias", "route"]
 
 
 @pytest.fixture
@@ -32,6 +35,7 @@ def test_every_page_opens_and_shows_no_secret(admin_client, rows, model):
         "provider": rows,
         "credential": Credential.objects.get(),
         "modelalias": ModelAlias.objects.get(),
+        "route": Route.objects.get(),
     }.get(model, rows.deployments.get())
     for address in (
         reverse(f"admin:routing_{model}_changelist"),
@@ -46,9 +50,29 @@ def test_every_page_opens_and_shows_no_secret(admin_client, rows, model):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_an_empty_list_says_what_to_do(admin_client, model):
-    page = admin_client.get(reverse(f"admin:routing_{model}_changelist"))
+    page = admin_client.get(reverse(f"admin:routing_{model}_changelist")).content.decode()
 
-    assert "llmgw-note" in page.content.decode()
+    assert "yet</h2>" in page
+    assert escape(site._registry[apps.get_model("routing", model)].empty_help) in page
+    assert reverse(f"admin:routing_{model}_add") in page
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence", "offer"),
+    [
+        ({"q": "no-such"}, "the search for “no-such”", "Clear search"),
+        ({"enabled__exact": "0"}, "the filters that are set", "Clear filters"),
+        ({"q": "no-such", "enabled__exact": "0"}, "both the filters and the search", "Clear search and filters"),
+    ],
+    ids=["search", "filter", "both"],
+)  # fmt: skip
+def test_a_list_that_was_narrowed_too_far_says_so(admin_client, rows, asked, sentence, offer):
+    address = reverse("admin:routing_provider_changelist")
+    page = admin_client.get(address, asked).content.decode()
+
+    assert sentence in page
+    assert offer in page
+    assert "yet</h2>" not in page
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -59,8 +83,16 @@ def test_nobody_else_sees_anything(client, django_user_model, rows, model):
     assert client.get(address).status_code == 302
 
 
+NO_RULES = {
+    f"{rules}-{name}_FORMS": "0"
+    for rules in ("headerrules", "transformations")
+    for name in ("TOTAL", "INITIAL")
+}
+
+
 def provider_form(**fields):
     least = {
+        **NO_RULES,
         "slug": "openrouter",
         "kind": "openrouter",
         "base_url": "",
@@ -102,6 +134,53 @@ def test_a_provider_and_its_credential_are_saved_in_one_go(admin_client):
     assert SECRET not in credential.sealed_secret
     assert credential.last_four == SECRET[-4:]
     assert all(SECRET not in entry.get_change_message() for entry in LogEntry.objects.all())
+
+
+def test_a_provider_is_saved_with_rules_of_its_own(admin_client):
+    form = provider_form(**{"credentials-0-secret": SECRET})
+    form |= {
+        "headerrules-TOTAL_FORMS": "1",
+        "headerrules-0-action": "force",
+        "headerrules-0-name": "X-Title",
+        "headerrules-0-value": "gateway",
+        "headerrules-0-enabled": "on",
+        "headerrules-0-position": "0",
+        "transformations-TOTAL_FORMS": "1",
+        "transformations-0-direction": "request",
+        "transformations-0-kind": "regex",
+        "transformations-0-pattern": "sk-[a-z]+",
+        "transformations-0-enabled": "on",
+        "transformations-0-position": "0",
+    }
+
+    answer = admin_client.post(reverse("admin:routing_provider_add"), form)
+
+    assert answer.status_code == 302, answer.content.decode()[:3000]
+    provider = Provider.objects.get()
+    for row in (HeaderRule.objects.get(), Transformation.objects.get()):
+        assert (row.scope, row.provider) == ("provider", provider)
+
+
+def test_a_provider_s_rule_that_cannot_be_is_told_at_its_field(admin_client):
+    form = provider_form(**{"credentials-0-secret": SECRET})
+    form |= {
+        "headerrules-TOTAL_FORMS": "1",
+        "headerrules-0-action": "force",
+        "headerrules-0-name": "Authorization",
+        "headerrules-0-value": "x",
+        "headerrules-0-position": "0",
+        "transformations-TOTAL_FORMS": "1",
+        "transformations-0-direction": "request",
+        "transformations-0-kind": "regex",
+        "transformations-0-pattern": "(",
+        "transformations-0-position": "0",
+    }
+
+    page = admin_client.post(reverse("admin:routing_provider_add"), form).content.decode()
+
+    assert "Authorization is no rule&#x27;s business" in page
+    assert "Not an RE2 expression" in page
+    assert not Provider.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -148,6 +227,7 @@ def test_an_alias_its_route_and_targets_are_saved_on_one_page(admin_client, rows
     answer = admin_client.post(
         reverse("admin:routing_modelalias_add"),
         {
+            **NO_RULES,
             "name": "fast",
             "match": "exact",
             "enabled": "on",
@@ -194,6 +274,19 @@ def test_a_page_says_which_snapshot_is_live_and_why_a_newer_one_is_not(admin_cli
 
     assert "version" in page
     assert "a broken row" in page
+
+
+def test_many_warnings_do_not_bury_the_page(admin_client, rows):
+    for n in range(6):
+        Credential.objects.create(provider=rows, label=f"odd-{n}", sealed_secret="unreadable")
+    snapshot.put_in_force(snapshot.build())
+    warnings = snapshot.current().warnings
+    page = admin_client.get(reverse("admin:routing_provider_changelist")).content.decode()
+    snapshot.put_in_force(None)
+
+    assert len(warnings) == 6
+    assert "3 more such warnings" in page
+    assert page.count('llmgw-bad" role="alert"') == 3
 
 
 def test_planted_markup_is_shown_as_text(admin_client, rows):

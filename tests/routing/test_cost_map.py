@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 
 from routing.providers import KINDS, cost_map
-from routing.providers.cost_map import CostMap, read_info, read_model_info
-from routing.providers.facts import ModelPrices
+from routing.providers.cost_map import CostMap, read_info, read_map, read_model_info
+from routing.providers.facts import ModelPrices, TierPrices
 
 SONNET = {
     "litellm_provider": "anthropic",
@@ -140,3 +140,108 @@ def test_a_proxy_tells_what_holds_for_all_its_deployments_of_a_name():
     assert (mixed.takes_images, mixed.takes_tools, mixed.prices) == (None, True, ModelPrices())
     assert unpriced.prices == ModelPrices()  # a proxy says 0 where it does not know
     assert bare.context_window_tokens is None
+
+
+def test_prices_of_long_prompts_become_tiers():
+    info = {
+        **SONNET,
+        "input_cost_per_token_above_200k_tokens": Decimal("6e-06"),
+        "output_cost_per_token_above_200k_tokens": Decimal("2.25e-05"),
+        "cache_read_input_token_cost_above_200k_tokens": Decimal("6e-07"),
+        "cache_creation_input_token_cost_above_200k_tokens": Decimal("7.5e-06"),
+        "cache_creation_input_token_cost_above_1hr_above_200k_tokens": Decimal("1.2e-05"),
+        "input_cost_per_token_above_1000000_tokens": Decimal("9e-06"),
+        "input_cost_per_token_above_200k_tokens_batches": Decimal("3e-06"),
+    }
+    long, longest = read_info("claude", info).prices.tiers
+
+    assert long == TierPrices(
+        prompt_usd_per_mtok=Decimal(6),
+        completion_usd_per_mtok=Decimal("22.5"),
+        cache_read_usd_per_mtok=Decimal("0.6"),
+        cache_write_usd_per_mtok=Decimal("7.5"),
+        cache_write_1h_usd_per_mtok=Decimal(12),
+        prompt_tokens_above=200_000,
+    )
+    # What is not told of a length is as for the length below.
+    assert (longest.prompt_tokens_above, longest.prompt_usd_per_mtok) == (1_000_000, 9)
+    assert (longest.completion_usd_per_mtok, longest.cache_read_usd_per_mtok) == (
+        Decimal("22.5"),
+        Decimal("0.6"),
+    )
+
+
+def test_a_tier_of_a_provider_that_counts_its_number_in_begins_one_token_earlier():
+    info = {**SONNET, "input_cost_per_token_above_128k_tokens": Decimal("6e-06")}
+
+    (tier,) = read_info("grok", {**info, "litellm_provider": "xai"}).prices.tiers
+    assert tier.prompt_tokens_above == 127_999
+
+
+def test_a_table_of_ranges_is_a_price_with_tiers():
+    table = [
+        {"input_cost_per_token": 2.5e-07, "output_cost_per_token": 2e-06, "range": [256e3, 1e6]},
+        {"input_cost_per_token": 5e-08, "range": [0, 256e3], "cache_read_input_token_cost": 1e-08},
+        {"range": "odd"},
+        {"range": [-1, 2]},
+    ]
+    info = {"tiered_pricing": table, "output_cost_per_token": Decimal("4e-07")}
+    prices = read_info("qwen", info).prices
+
+    assert prices.prompt_usd_per_mtok == Decimal("0.05")
+    assert prices.completion_usd_per_mtok == Decimal("0.4")  # beside the table
+    assert prices.cache_read_usd_per_mtok == Decimal("0.01")
+    assert prices.tiers == (
+        TierPrices(
+            prompt_usd_per_mtok=Decimal("0.25"),
+            completion_usd_per_mtok=Decimal(2),
+            prompt_tokens_above=256_000,
+        ),
+    )
+
+
+def test_a_table_without_a_range_is_none():
+    info = {**SONNET, "tiered_pricing": [{"range": None}]}
+
+    assert read_info("m", info).prices.prompt_usd_per_mtok == 3
+
+
+def test_requests_and_images_have_a_price_and_what_is_not_taken_is_named():
+    prices = read_info(
+        "m",
+        {
+            **SONNET,
+            "input_cost_per_request": Decimal("0.005"),
+            "input_cost_per_image": Decimal("0.0011"),
+            "input_cost_per_token_batches": Decimal("1.5e-06"),
+            "input_cost_per_audio_token": 0,
+            "search_context_cost_per_query": {"search_context_size_high": 0.01},
+        },
+    ).prices
+
+    assert (prices.request_usd, prices.image_usd) == (Decimal("0.005"), Decimal("0.0011"))
+    assert prices.untaken == ("input_cost_per_token_batches", "search_context_cost_per_query")
+
+
+def test_a_map_may_come_from_a_file():
+    assert read_map(b'{"m": {"mode": "chat"}}').names() == ["m"]
+    for raw in (b"[]", b"{", b"\xff"):
+        with pytest.raises(ValueError, match=r"an object|Expecting|decode"):
+            read_map(raw)
+
+
+def test_every_price_of_the_shipped_map_that_is_not_taken_is_of_a_known_sort():
+    """A new sort of price in a new LiteLLM shows here, so that somebody decides about it."""
+    sorts = (
+        "_batches", "_priority", "_flex", "_balanced", "_ultrafast", "_decisions", "audio", "video", "image", "search",
+        "grounding", "_per_second", "_per_query", "_per_character", "dbu", "off_peak", "citation", "_session", "explicit",
+    )  # fmt: skip
+    book = cost_map.shipped()
+    found = {
+        name
+        for model in book.names()
+        if (facts := book.find(model, [(model, "")]))
+        for name in facts.prices.untaken
+    }
+
+    assert sorted(name for name in found if not any(sort in name for sort in sorts)) == []

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing import snapshot
-from routing.header_rules import PROTECTED, Rule, apply, problem_with
+from routing.header_rules import PROTECTED, Rule, apply, fill, problem_with
 from routing.models import HeaderRule
 from tests.factories.routing import make_alias, make_deployment, make_provider
 
@@ -56,7 +56,12 @@ def test_values_are_filled_with_what_is_known():
         Rule("force", "x-who", "${team}/${model} ${odd}"), team="alder", model="cl\r\naude\u00e9"
     )
 
-    assert sent["x-who"] == "alder/cl??aude? "
+    assert sent["x-who"] == "alder/cl??aude?"
+
+
+def test_a_value_does_not_end_in_the_space_before_what_is_not_known():
+    assert fill("Gateway of ${team}", {"team": ""}) == "Gateway of"
+    assert fill("${team} asks", {}) == "asks"
 
 
 @pytest.mark.parametrize(

@@ -215,3 +215,17 @@ def test_a_route_has_a_target_once():
         faults_of(RouteTarget(route=Route.objects.create(alias=route.alias), deployment=deployment))
         == {}
     )
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://169.254.169.254/v1", "http://metadata.google.internal/v1", "http://2852039166/v1"],
+)
+def test_a_base_url_that_may_not_be_called_is_refused(url):
+    with pytest.raises(ValidationError, match="not called"):
+        validate_base_url(url)
+
+
+def test_a_base_url_on_a_machine_of_ones_own_is_taken():
+    for url in ("http://127.0.0.1:4000", "http://litellm:4000", "http://[::1]:11434/v1"):
+        validate_base_url(url)

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from routing import snapshot
+from routing import planning, snapshot
 from routing.errors import ModelUnknown, NoTarget
 from routing.models import Deployment, Provider, RouteTarget
 from routing.planning import Question, find_alias, make_plan
@@ -175,6 +175,27 @@ def test_finding_an_exact_alias_matches_no_groups(provider):
     alias, groups = find_alias(snapshot.build(), "name")
 
     assert (alias.name, groups) == ("name", {})
+
+
+def test_what_patterns_say_of_a_name_is_remembered_and_no_more_than_so_many_names(
+    provider, monkeypatch
+):
+    make_alias("claude-*", make_deployment(provider), match="wildcard")
+    monkeypatch.setattr(planning, "NAMES_REMEMBERED", 2)
+    picture = snapshot.build()
+
+    found = find_alias(picture, "claude-opus")
+    for name in ("claude-opus", "claude-haiku"):
+        find_alias(picture, name)
+    with pytest.raises(ModelUnknown, match="claud-opus"):
+        find_alias(picture, "claud-opus")
+    with pytest.raises(ModelUnknown):
+        find_alias(picture, "x" * 201)
+
+    assert found[1] == {"0": "claude-opus", "1": "opus"}
+    assert picture.matched == {"claud-opus": None}  # the third name began anew
+    assert find_alias(picture, "claude-opus") == found
+    assert find_alias(picture, "claude-opus") is picture.matched["claude-opus"]
 
 
 def test_a_name_of_absurd_length_is_neither_compared_nor_repeated(provider):

@@ -1,11 +1,14 @@
 """The provider kinds: each is one complete value."""
 
+from decimal import Decimal
+
 import pytest
 
 from conversion.dialects import Dialect
 from conversion.errors import GatewayError
 from routing.models.provider import kind_choices
 from routing.providers import KINDS, anthropic, litellm_proxy, openai_compatible, openrouter
+from routing.providers.facts import ModelPrices, TierPrices
 from routing.providers.kind import bearer
 
 
@@ -112,3 +115,39 @@ def test_only_litellm_proxy_tells_its_cost_in_a_header():
     assert litellm_proxy.KIND.cost_header == "x-litellm-response-cost"
     assert litellm_proxy.traits("claude-sonnet").cache_control
     assert not litellm_proxy.traits("gpt-5").cache_control
+
+
+def test_openrouters_prices_of_long_prompts_become_tiers():
+    prices = openrouter.read_prices(
+        {
+            "prompt": "0.00000125",
+            "completion": "0.00001",
+            "input_cache_read": "0.000000125",
+            "image": "0.00516",
+            "request": "0.001",
+            "web_search": "0.01",
+            "audio": "0",
+            "discount": 0.5,
+            "overrides": [
+                {"min_prompt_tokens": 200001, "prompt": "0.0000025", "completion": "0.000015"},
+                {"utc_start": "16:00", "utc_end": "00:00", "prompt": "0.000001"},
+                {"min_prompt_tokens": 500000, "utc_start": "16:00", "prompt": "0.000001"},
+                "odd",
+            ],
+        }
+    )
+
+    assert (prices.request_usd, prices.image_usd) == (Decimal("0.001"), Decimal("0.00516"))
+    assert prices.tiers == (
+        TierPrices(
+            prompt_usd_per_mtok=Decimal("2.5"),
+            completion_usd_per_mtok=Decimal(15),
+            cache_read_usd_per_mtok=Decimal("0.125"),  # inherited
+            prompt_tokens_above=200_000,
+        ),
+    )
+    assert prices.untaken == ("web_search", "discount", "overrides")
+
+
+def test_openrouters_prices_may_be_missing():
+    assert openrouter.read_prices({}) == ModelPrices()

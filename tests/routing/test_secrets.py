@@ -4,6 +4,7 @@ import io
 
 import pytest
 from cryptography.fernet import Fernet
+from django.apps import apps
 from django.core.management import CommandError, call_command
 
 from routing import secrets
@@ -98,3 +99,14 @@ def test_a_rotation_that_cannot_open_one_secret_changes_none(settings):
         call_command("rotate_secrets", stdout=io.StringIO())
 
     assert dict(Credential.objects.values_list("label", "sealed_secret")) == before
+
+
+def test_every_column_that_holds_a_sealed_secret_is_known_to_the_rotation():
+    sealed = {
+        f"{model._meta.label}.{field.name}"
+        for model in apps.get_models()
+        for field in model._meta.get_fields()
+        if field.name.startswith("sealed_") and field.name != "sealed_at"
+    }
+    # Versions of the configuration hold copies of credentials; versions.reseal() is their part of it.
+    assert sealed == {"routing.Credential.sealed_secret"}

@@ -1,13 +1,15 @@
 """Makes a virtual key and prints it, and nothing else."""
 
 import argparse
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
 from accounting import keys
-from accounting.models import Project, Team
+from accounting.key_words import KeyReader
+from accounting.management.key_arguments import words_of
 
 
 class Command(BaseCommand):
@@ -25,28 +27,37 @@ class Command(BaseCommand):
             "--project", default="", help="Short name of the project its usage is booked under."
         )
         parser.add_argument(
+            "--owner", default="", metavar="USER", help="Whose key it is: a member of the team."
+        )
+        parser.add_argument(
+            "--expires",
+            default="",
+            metavar="WHEN",
+            help="Refused from then on: 2027-01-31, 2027-01-31T12:00:00Z, or 90d from now. Default: never.",
+        )
+        parser.add_argument(
+            "--alias",
             "--allow",
             action="append",
             default=[],
             metavar="ALIAS",
             help="A model name the key may ask for, * stands for any text; may be repeated. Default: all.",
         )
+        parser.add_argument("--rpm", default="", help="Requests per minute. Default: no limit.")
+        parser.add_argument("--tpm", default="", help="Tokens per minute. Default: no limit.")
+        parser.add_argument(
+            "--concurrent",
+            default="",
+            help="Requests under way at the same time. Default: no limit.",
+        )
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Mint and print."""
-        team = Team.objects.filter(slug=options["team"]).first()
-        if team is None:
-            known = ", ".join(Team.objects.values_list("slug", flat=True)[:10]) or "none yet"
-            raise CommandError(f"There is no team {options['team']!r}. Teams: {known}.")
-        project = None
-        if options["project"]:
-            project = Project.objects.filter(team=team, slug=options["project"]).first()
-            if project is None:
-                raise CommandError(f"Team {team.slug} has no project {options['project']!r}.")
+        row, problems = KeyReader(now=datetime.now(UTC)).read(words_of(options))
+        if row is None:
+            raise CommandError(" ".join(problems))
         try:
-            minted = keys.mint(
-                team, options["name"], project=project, allowed_aliases=options["allow"]
-            )
+            minted = keys.mint_for(row)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
         self.stdout.write(minted.secret)

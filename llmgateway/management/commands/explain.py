@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from accounting.models import Team, UsageRecord
 from accounting.snapshot import KeyPicture
 from conversion.dialects import Dialect
+from conversion.terminals import inert
 from llmgateway.explanation import NOBODY, bystander, explain
 from llmgateway.explanation_asks import (
     CLIENT_DIALECTS,
@@ -83,7 +84,7 @@ class Command(BaseCommand):
         except (HeaderUnreadable, KeyUnknown) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(
-            to_json(explanation) if options["json"] else to_text(explanation), ending=""
+            to_json(explanation) if options["json"] else inert(to_text(explanation)), ending=""
         )
 
     def _question(self, options: dict[str, Any]) -> Question:

@@ -3,6 +3,7 @@
 import argparse
 import secrets
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from django.conf import settings
@@ -12,7 +13,8 @@ from django.core.management.base import BaseCommand
 
 from accounting import keys
 from accounting.models import Team, VirtualKey
-from llmgateway.beginnings import add_demo, add_first_providers
+from accounting.set_up_lines import NO_KEY, SetUpLine, set_up_lines
+from llmgateway.beginnings import DEMO_NAME, add_demo, add_first_providers
 from routing import versions
 
 ADMIN_NAME = "admin"
@@ -101,7 +103,7 @@ def admin_login() -> str:
 
 def lines_to_copy(url: str, *, key: str, login: str) -> str:
     """What a new user needs, ready to be copied."""
-    key = key or "YOUR-KEY"
+    curl, *others = set_up_lines(url, key=key or NO_KEY, model=DEMO_NAME)
     return f"""
 llmgateway  {url}
 admin       {url}/admin/   log in: {login}
@@ -109,20 +111,12 @@ usage       {url}/usage/
 
 First request (the demo model inside the gateway answers; no account is needed):
 
-  curl -N {url}/v1/messages -H "x-api-key: {key}" -H "content-type: application/json" \\
-    -d '{{"model": "demo", "max_tokens": 500, "stream": true, "messages": [{{"role": "user", "content": "Hello"}}]}}'
+{indent(curl.text, "  ")}
 
-Claude Code:
-
-  ANTHROPIC_BASE_URL={url} ANTHROPIC_AUTH_TOKEN={key} claude --model demo
-
-Anthropic SDK (pip install anthropic):
-
-  python -c 'import anthropic; c = anthropic.Anthropic(base_url="{url}", api_key="{key}"); print(c.messages.create(model="demo", max_tokens=500, messages=[{{"role": "user", "content": "Hello"}}]).content[0].text)'
-
-OpenAI SDK (pip install openai):
-
-  python -c 'import openai; c = openai.OpenAI(base_url="{url}/v1", api_key="{key}"); print(c.chat.completions.create(model="demo", messages=[{{"role": "user", "content": "Hello"}}]).choices[0].message.content)'
-
-Add a real provider in the admin: Providers, then Model aliases. Ctrl-C stops the gateway.
+{"".join(map(_paragraph, others))}Add a real provider: {url}/admin/first-steps/ leads through it. Ctrl-C stops the gateway.
 """
+
+
+def _paragraph(line: SetUpLine) -> str:
+    before = f" ({line.before})" if line.before else ""
+    return f"{line.client}{before}:\n\n{indent(line.text, '  ')}\n\n"

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from conversion.errors import GatewayError
+from conversion.terminals import inert
 from llmgateway import model_sync
 from llmgateway.progress import ProgressBar
 from llmgateway.sync_words import sentence
@@ -50,9 +51,9 @@ class Command(BaseCommand):
         try:
             asked = asyncio.run(model_sync.ask(picture, known, patterns=patterns, progress=bar))
         except GatewayError as error:
-            raise CommandError(error.message) from error
+            raise CommandError(inert(error.message)) from error
         except model_sync.NothingTold as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(inert(str(error))) from error
         finally:
             bar.end()
         now = datetime.now(UTC)
@@ -60,9 +61,9 @@ class Command(BaseCommand):
             row, asked, now=now, patterns=patterns, with_prices=options["prices"]
         )
         for update in plan.updates:
-            self.stdout.write(sentence(update))
+            self.stdout.write(inert(sentence(update)))
         for model in plan.kept_prices:
-            self.stdout.write(f"kept     {model}  its price was entered by hand and differs")
+            self.stdout.write(inert(f"kept     {model}  its price was entered by hand and differs"))
         if options["dry_run"]:
             self.stdout.write(self._summary_of(plan) + " Nothing was changed.")
             return

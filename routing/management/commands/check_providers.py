@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from conversion.terminals import inert
 from routing import checks, snapshot
 from routing.models import Provider
 from routing.pictures import ProviderPicture
@@ -24,7 +25,7 @@ class Command(BaseCommand):
         states = asyncio.run(check_all(providers, models_sought))
         width = max((len(provider.slug) for provider in providers), default=0)
         for provider, state in zip(providers, states, strict=True):
-            self.stdout.write(f"{provider.slug:<{width}}  {checks.sentence(state)}")
+            self.stdout.write(inert(f"{provider.slug:<{width}}  {checks.sentence(state)}"))
         if not providers:
             self.stdout.write("No provider is switched on.")
         if any(state.problem for state in states):

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from conversion.errors import GatewayError
+from conversion.terminals import inert
 from routing import snapshot
 from routing.management.commands.check_providers import chosen
 from routing.providers.facts import ModelFacts
@@ -29,7 +30,7 @@ class Command(BaseCommand):
         try:
             found = asyncio.run(lookups.list_models(provider))
         except GatewayError as error:
-            raise CommandError(error.message) from error
+            raise CommandError(inert(error.message)) from error
         if options["json"]:
             self.stdout.write(json.dumps([asdict(facts) for facts in found], default=str, indent=2))
             return
@@ -37,7 +38,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{provider.slug} lists no models.")
         width = max((len(facts.id) for facts in found), default=0)
         for facts in found:
-            self.stdout.write(f"{facts.id:<{width}}  {sentence(facts)}".rstrip())
+            self.stdout.write(inert(f"{facts.id:<{width}}  {sentence(facts)}".rstrip()))
 
 
 def sentence(facts: ModelFacts) -> str:

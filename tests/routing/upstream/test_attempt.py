@@ -346,9 +346,9 @@ async def test_cancelling_in_the_middle_closes_the_upstream_connection(pools, up
 
 
 async def left(upstream: FakeUpstream, *, since: float) -> None:
-    """The upstream sees its client leave within a second."""
+    """The upstream sees its client leave at once, or nearly so on a busy machine."""
     while upstream.requests[0].left_after_s is None:
-        assert time.monotonic() - since < 1
+        assert time.monotonic() - since < 5
         await asyncio.sleep(0.01)
 
 

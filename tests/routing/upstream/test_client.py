@@ -105,7 +105,7 @@ async def test_a_pool_that_nobody_uses_is_closed_when_its_settings_change(pools,
 
     await pools.retire_except([new])
 
-    assert pool.session.closed
+    assert pool.is_closed
     await ask(pools, new)
     assert upstream.connections == 2
 
@@ -123,14 +123,14 @@ async def test_a_pool_in_use_is_closed_when_its_last_user_ends(pools, upstream):
 
     await pools.retire_except([])
 
-    assert not pool.session.closed
+    assert not pool.is_closed
     assert b"[DONE]" in await replies[0].read_all()
     await replies[0].close()
-    assert not pool.session.closed
+    assert not pool.is_closed
     assert b"[DONE]" in await replies[1].read_all()
     await replies[1].close()
     await replies[1].close()  # once more has no effect
-    assert pool.session.closed
+    assert pool.is_closed
     assert pool.users == 0
 
 
@@ -141,7 +141,7 @@ async def test_a_pool_whose_settings_stayed_is_kept(pools):
     await pools.retire_except([replace(provider, slug="renamed"), picture_provider(kind="demo")])
 
     assert pools.of(provider) is pool
-    assert not pool.session.closed
+    assert not pool.is_closed
 
 
 async def test_retiring_looks_at_no_provider_that_was_not_called(pools):
@@ -161,4 +161,4 @@ async def test_closing_closes_all(upstream):
     await ask(pools, provider)
     await pools.close()
 
-    assert pool.session.closed
+    assert pool.is_closed

@@ -1,0 +1,63 @@
+"""How much happened within the last 60 seconds, never counted too low."""
+
+from collections import deque
+from math import floor
+
+WINDOW_S = 60
+
+
+class MinuteWindow:
+    """Amounts by the second in which they were counted; each leaves a minute after the end of its second.
+
+    So no 60 seconds, wherever they begin, hold more than a limit that is checked against ``sum``. Moments are
+    monotonic seconds that never go back.
+    """
+
+    __slots__ = ("_seconds", "sum")
+
+    def __init__(self) -> None:
+        self._seconds: deque[list[int]] = deque()
+        self.sum = 0
+
+    def add(self, amount: int, now_s: float) -> int:
+        """Count an amount; the second under which it may be corrected."""
+        second = floor(now_s)
+        if self._seconds and self._seconds[-1][0] == second:
+            self._seconds[-1][1] += amount
+        else:
+            self._seconds.append([second, amount])
+        self.sum += amount
+        return second
+
+    def correct(self, second: int, amount: int, now_s: float) -> None:
+        """Change what was counted under a second; what has left by now stays out."""
+        if second <= floor(now_s) - WINDOW_S - 1:
+            return
+        for held in self._seconds:
+            if held[0] == second:
+                held[1] += amount
+                self.sum += amount
+                return
+
+    def forget(self, now_s: float) -> int:
+        """Let go of what is older than a minute; what is left."""
+        oldest = floor(now_s) - WINDOW_S - 1
+        seconds = self._seconds
+        while seconds and seconds[0][0] <= oldest:
+            self.sum -= seconds.popleft()[1]
+        return self.sum
+
+    def wait_s(self, amount: int, limit: int, now_s: float) -> float:
+        """Seconds until ``amount`` more fits under the limit, if nothing else comes; to be asked after ``forget``."""
+        excess = self.sum + amount - limit
+        leaving = floor(now_s) - WINDOW_S - 1
+        for second, held in self._seconds:
+            if excess <= 0:
+                break
+            excess -= held
+            leaving = second
+        return max(0.0, leaving + WINDOW_S + 1 - now_s)
+
+    def reset_s(self, now_s: float) -> float:
+        """Seconds until all of it is free again, if nothing else comes."""
+        return max(0.0, self._seconds[-1][0] + WINDOW_S + 1 - now_s) if self._seconds else 0.0

@@ -1,0 +1,141 @@
+"""Lets a request in under its key's, project's and team's limits and budgets; gives back what was held when it is over."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from accounting import snapshot as keys_snapshot
+from accounting.admission.values import Admitted, Gate, Need, Rules, Standing, Used
+from accounting.ledger import Entry
+from accounting.models.money import to_pico
+from accounting.pricing import PriceTag, worst_cost
+from conversion.call import Call
+from conversion.dialects import Dialect
+from conversion.needs import CHARS_PER_TOKEN
+from llmgateway.estimates import ANSWER_TOKENS, prompt_tokens_of
+from llmgateway.exchange import ClientRequest
+from routing.pictures import Target
+from routing.planning import Plan
+
+ANSWER_TOKENS_WORST = 8192
+"""How long an answer can get where neither the client nor what is known of the model says so."""
+IMAGE_TOKENS_WORST = 3000
+"""What an image costs at most that is named by its address: more than any vendor's page reckons with (read 2026-11)."""
+MARGIN = Decimal("1.1")
+"""How far the local tokenizer may be below the model's own: it was within 6 % for all recorded requests."""
+
+
+class Admission:
+    """One request that was let in. ``finish`` must be called once it is over; more calls have no effect."""
+
+    __slots__ = ("_admitted", "_used")
+
+    def __init__(self, admitted: Admitted) -> None:
+        self._admitted = admitted
+        self._used = Used()
+
+    @property
+    def standings(self) -> tuple[Standing, ...]:
+        """How the limits by the minute stand, with this request."""
+        return self._admitted.standings
+
+    def note(self, entry: Entry) -> None:
+        """Count what an attempt has used; it is booked."""
+        self._used.tokens += (entry.prompt_tokens or 0) + (entry.completion_tokens or 0)
+        if entry.cost_usd is not None:
+            self._used.costs.append((entry.started_at, to_pico(entry.cost_usd)))
+
+    def finish(self) -> None:
+        """Give back what was held, and count what was used instead."""
+        self._admitted.settle(self._used)
+
+
+async def admit(
+    rules: tuple[Rules, ...], ask: ClientRequest, call: Call, plan: Plan, gate: Gate
+) -> Admission:
+    """Let the request in.
+
+    Raises:
+        RateLimited: a limit by the minute, or of requests under way, is reached.
+        BudgetExceeded: a hard budget has no room for it.
+        LimitsUnreadable: it is not known how the limits stand.
+    """
+    return Admission(await gate.admit(rules, need_of(rules, ask, call, plan)))
+
+
+def need_of(rules: tuple[Rules, ...], ask: ClientRequest, call: Call, plan: Plan) -> Need:
+    """What the request asks for, as far as its rules are about it."""
+    tokens = expected_tokens(call) if any(rule.tokens_per_minute for rule in rules) else 0
+    if not any(rule.budgets for rule in rules):
+        return Need(ask.id, tokens)
+    targets, now = plan.targets, ask.accepted_at
+
+    def narrow() -> int:
+        counted = {
+            name: int(prompt_tokens_of(call, name) * MARGIN) + 1
+            for name in {target.upstream_model for target in targets}
+        }
+        return worst_pico(
+            call, ((target, counted[target.upstream_model]) for target in targets), now
+        )
+
+    # No token is shorter than a byte, and most are four times as long.
+    most = len(call.raw) + IMAGE_TOKENS_WORST * call.raw.count(b'"image')
+    return Need(ask.id, tokens, worst_pico(call, ((t, most) for t in targets), now), narrow)
+
+
+def expected_tokens(call: Call) -> int:
+    """Tokens that the request is thought to use, prompt and answer."""
+    answer = call.max_output_tokens
+    if call.dialect is Dialect.OPENAI_EMBEDDINGS:
+        answer = 0
+    expected = ANSWER_TOKENS if answer is None else min(answer, ANSWER_TOKENS)
+    return max(1, len(call.raw) // CHARS_PER_TOKEN) + expected
+
+
+def worst_pico(call: Call, targets: Iterable[tuple[Target, int]], now: datetime) -> int:
+    """The most that the dearest of the targets can cost, in picodollars, each with a prompt of so many tokens.
+
+    A model without a price counts as nothing: nobody knows what it costs.
+    """
+    ring = keys_snapshot.current()
+    images = call.raw.count(b'"image')
+    worst = Decimal(0)
+    for target, prompt_tokens in targets:
+        tag: PriceTag | None = ring.price_at(target.provider.slug, target.upstream_model, now)
+        cost = worst_cost(prompt_tokens, answer_tokens(call, target), images, tag)
+        if cost is not None and cost > worst:
+            worst = cost
+    return to_pico(worst)
+
+
+def answer_tokens(call: Call, target: Target) -> int:
+    """The longest answer, all of the choices together that the client asks for."""
+    if call.dialect is Dialect.OPENAI_EMBEDDINGS:
+        return 0
+    choices = call.body.get("n")
+    count = choices if isinstance(choices, int) and choices > 1 else 1
+    limits = [
+        limit
+        for limit in (call.max_output_tokens, target.traits.max_output_tokens)
+        if limit is not None
+    ]
+    return count * (min(limits) if limits else ANSWER_TOKENS_WORST)
+
+
+def limit_headers(standings: tuple[Standing, ...], dialect: Dialect) -> dict[str, str]:
+    """The headers in which the dialect's vendor tells how limits stand, which its SDK reads."""
+    headers: dict[str, str] = {}
+    is_anthropic = dialect.family is Dialect.ANTHROPIC_MESSAGES
+    for standing in standings:
+        if is_anthropic:
+            name = f"anthropic-ratelimit-{standing.what}"
+            reset_at = datetime.now(UTC) + timedelta(seconds=standing.reset_s)
+            headers[f"{name}-limit"] = str(standing.limit)
+            headers[f"{name}-remaining"] = str(standing.remaining)
+            headers[f"{name}-reset"] = f"{reset_at:%Y-%m-%dT%H:%M:%SZ}"
+        else:
+            headers[f"x-ratelimit-limit-{standing.what}"] = str(standing.limit)
+            headers[f"x-ratelimit-remaining-{standing.what}"] = str(standing.remaining)
+            headers[f"x-ratelimit-reset-{standing.what}"] = f"{standing.reset_s:.0f}s"
+    return headers

@@ -1,0 +1,1 @@
+"""What the API is about, by subject; urls.py says at which address."""

@@ -1,0 +1,133 @@
+"""The loop that looks at budgets beside the requests, and tells people of thresholds by e-mail and webhook.
+
+What is passed, who is told and that each is told once is decided in accounting/budget_alerts.py; nothing here decides
+whether a request is let in.
+"""
+
+import asyncio
+import contextlib
+import logging
+import smtplib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
+
+from django.conf import settings
+from django.core.mail import EmailMessage
+
+from accounting import budget_alerts
+from accounting.models import BudgetAlert
+from accounting.windows import Window, window_of
+from llmgateway.provider_checks import in_own_connection
+from llmgateway.tasks import spawn
+from routing.upstream import webhooks
+
+log = logging.getLogger(__name__)
+
+WEBHOOK = "webhook"
+NO_MAIL_SERVER = "No mail server is set up (EMAIL_URL), so nobody can be written to."
+NOBODY = (
+    "There is nobody to tell: the budget names no address and no webhook, and the team has no lead with an e-mail "
+    "address."
+)
+Result = TypeVar("Result")
+
+
+class BudgetWatch:
+    """One for each runtime."""
+
+    def __init__(self, *, every_s: float | None = None) -> None:
+        self._every_s = settings.BUDGET_ALERTS_EVERY_S if every_s is None else every_s
+        self._watch: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="budget alerts")
+
+    def start(self) -> None:
+        """Begin to look, unless GATEWAY_BUDGET_ALERTS_EVERY_S is 0."""
+        if self._every_s and self._watch is None:
+            self._watch = spawn(self._watch_forever(), name="budget alerts")
+
+    async def stop(self) -> None:
+        """End the look that is under way; an alert that is being sent is tried again by whoever looks next."""
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+        await asyncio.to_thread(self._thread.shutdown)
+
+    async def _watch_forever(self) -> None:
+        is_told = False
+        while True:
+            try:
+                await self.look()
+                is_told = False
+            except Exception:
+                # The loop must outlive whatever one round brings, such as a database that is away for a while.
+                if not is_told:
+                    log.exception("budgets cannot be looked at for now")
+                is_told = True
+            await asyncio.sleep(self._every_s)
+
+    async def look(self) -> None:
+        """Note what is passed, and send what is due."""
+        for alert in await self._in_thread(_look):
+            await self._send(alert)
+
+    async def _in_thread(self, work: Callable[[], Result]) -> Result:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, in_own_connection, work)
+
+    async def _send(self, alert: BudgetAlert) -> None:
+        errors = await self._in_thread(partial(write_mails, alert))
+        url = alert.budget.alert_webhook_url
+        if url and WEBHOOK not in alert.told:
+            errors += await self._call(url, alert)
+        if not (url or errors or alert.told):
+            errors.append(NOBODY)
+        await self._in_thread(partial(budget_alerts.ended, alert, errors, now=datetime.now(UTC)))
+        extra = {"budget": alert.budget_id, "threshold": alert.threshold, "told": len(alert.told)}
+        if errors:
+            log.warning("a budget's alert could not be sent to all", extra=extra)
+        else:
+            log.info("a budget's alert was sent", extra=extra)
+
+    async def _call(self, url: str, alert: BudgetAlert) -> list[str]:
+        """Tell the webhook; what went wrong, without its address."""
+        try:
+            await webhooks.post_json(url, budget_alerts.payload(alert, _window_of(alert)))
+        except webhooks.WebhookFailed as error:
+            return [f"The webhook at {budget_alerts.masked(url)} {error}."]
+        await self._in_thread(partial(budget_alerts.reached, alert, WEBHOOK))
+        return []
+
+
+def _look() -> list[BudgetAlert]:
+    now = datetime.now(UTC)
+    budget_alerts.note_passed(now=now)
+    return list(budget_alerts.claim_due(now=now))
+
+
+def write_mails(alert: BudgetAlert) -> list[str]:
+    """Write to all who have not been told yet, each on their own; what went wrong. Blocks; for a thread."""
+    waiting = [whom for whom in budget_alerts.addresses(alert.budget) if whom not in alert.told]
+    if not waiting:
+        return []
+    if not settings.EMAIL_IS_SET_UP:
+        return [NO_MAIL_SERVER]
+    text = budget_alerts.message(alert, _window_of(alert), url=settings.PUBLIC_URL)
+    errors = []
+    for address in waiting:
+        mail = EmailMessage(budget_alerts.headline(alert), text, to=[address])
+        try:
+            mail.send()
+        except (smtplib.SMTPException, OSError, ValueError) as error:
+            errors.append(f"{address} could not be written to ({type(error).__name__}).")
+        else:
+            budget_alerts.reached(alert, address)
+    return errors
+
+
+def _window_of(alert: BudgetAlert) -> Window:
+    row = alert.budget
+    return window_of(row.window, row.time_zone, alert.window_began_at)

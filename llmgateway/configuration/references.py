@@ -1,0 +1,25 @@
+"""Secrets in a file: references to environment variables, or, with a warning, the secrets themselves."""
+
+import re
+
+from llmgateway.configuration.faults import Import
+from llmgateway.environment import env_text
+
+REFERENCE = re.compile(r"^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$")
+
+
+def read_secret(run: Import, text: str, line: int) -> str | None:
+    """What the text stands for; None after a fault."""
+    word = text.strip()
+    reference = REFERENCE.match(word)
+    if reference is None and word.startswith("${"):
+        run.fault(line, f"{word} does not name an environment variable")
+        return None
+    if reference is None:
+        run.warnings.append(f"line {line}: a secret stands in clear in the file; name a variable")
+        return text
+    secret = env_text(reference[1]).strip()
+    if not secret:
+        run.fault(line, f"the environment variable {reference[1]} is not set")
+        return None
+    return secret

@@ -1,0 +1,141 @@
+"""uvicorn's protocol over httptools, with bounds on a request's head, which uvicorn has none of (0.54).
+
+Without them 50 MB of headers were taken and kept a worker busy for eight seconds, and a head that never ends held its
+connection for good. What is bounded: bytes of all headers and the address together, their number, and the time in
+which they must arrive. A whole head is measured once; one that comes in several pieces is measured as it comes, so
+no more than the bound and one piece (256 kB) is ever held. The refusal has the parts that both dialects' clients read.
+"""
+
+import asyncio
+from functools import cache
+from typing import Any
+
+import orjson
+from django.conf import settings
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from llmgateway.cork import Cork
+
+TOO_LARGE = b"431 Request Header Fields Too Large"
+TOO_SLOW = b"408 Request Timeout"
+
+
+class HeadTooLarge(Exception):
+    """Stops the parser, which hands it to ``send_400_response`` as a request that cannot be read."""
+
+
+class HeadLimits(HttpToolsProtocol):
+    """One connection."""
+
+    _is_in_head = False
+    _pieces_bytes = 0  # of the head under way, without its first piece
+    _chunk_bytes = 0  # of the piece that is being parsed
+    _messages = 0
+    _is_too_large = False
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """A client that connects has to ask for something."""
+        super().connection_made(transport)
+        # Settings cost a microsecond each time they are asked for.
+        self._head_bytes_max, self._headers_max = settings.HEADER_BYTES_MAX, settings.HEADERS_MAX
+        self._cork: Any = Cork(transport, self.loop)
+        self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody is waited for any more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Measure a head that comes in pieces."""
+        was_in_head = self._is_in_head
+        self._chunk_bytes = len(data)
+        super().data_received(data)
+        if not self._is_in_head:
+            return
+        if not was_in_head:  # the first piece of a head that has more to come
+            self._wait_for_head()
+            return
+        self._pieces_bytes += len(data)
+        if self._pieces_bytes > self._head_bytes_max and not self.transport.is_closing():
+            self._is_too_large = True
+            self.send_400_response("")
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        self._is_in_head, self._pieces_bytes = True, 0
+        self._messages += 1
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """A head is whole: measure it, if it can be too large at all."""
+        self._is_in_head = False
+        if self._timer is not None:
+            self._stop_waiting()
+        is_long = self._chunk_bytes + self._pieces_bytes > self._head_bytes_max
+        if len(self.headers) > self._headers_max or (
+            is_long and self._head_bytes() > self._head_bytes_max
+        ):
+            self._is_too_large = True
+            raise HeadTooLarge
+        super().on_headers_complete()
+        if self.cycle is not None:  # None where a WebSocket took over
+            self.cycle.transport = self._cork
+
+    def _head_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def send_400_response(self, msg: str) -> None:
+        """Say what is wrong, where it is one of the bounds."""
+        if not self._is_too_large:
+            super().send_400_response(msg)
+            return
+        self._refuse(
+            TOO_LARGE,
+            f"the headers and the address are larger than {self._head_bytes_max} bytes "
+            f"(GATEWAY_HEADER_BYTES_MAX), or more than {self._headers_max} (GATEWAY_HEADERS_MAX)",
+        )
+
+    def _refuse(self, status: bytes, message: str) -> None:
+        body = refusal(status, message)
+        self.transport.write(
+            b"HTTP/1.1 " + status + b"\r\ncontent-type: application/json\r\ncontent-length: "
+            + str(len(body)).encode() + b"\r\nconnection: close\r\n\r\n" + body
+        )  # fmt: skip
+        self.transport.close()
+
+    def _wait_for_head(self) -> None:
+        self._stop_waiting()
+        self._timer = self.loop.call_later(
+            settings.BODY_READ_TIMEOUT_S, self._head_is_late, self._messages
+        )
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _head_is_late(self, messages: int) -> None:
+        self._timer = None
+        if self.transport.is_closing() or self._messages != messages:
+            return
+        if self._is_in_head:
+            self._refuse(
+                TOO_SLOW,
+                f"the headers did not arrive within {settings.BODY_READ_TIMEOUT_S} s (GATEWAY_BODY_READ_TIMEOUT_S)",
+            )
+        else:  # nothing was ever asked
+            self.transport.close()
+
+
+@cache
+def refusal(status: bytes, message: str) -> bytes:
+    """A body that clients of both dialects read: which one it is stands in the head that was not read."""
+    kind = "timeout_error" if status == TOO_SLOW else "invalid_request_error"
+    return orjson.dumps(
+        {
+            "type": "error",
+            "error": {"type": kind, "message": message, "param": None, "code": kind},
+        }
+    )

@@ -1,0 +1,1 @@
+"""Requests on a page while they run: sampled when somebody looks, and not at all when nobody does."""

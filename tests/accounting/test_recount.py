@@ -1,0 +1,183 @@
+"""The daily sums against the rows: what differs is found to the last digit, and made right."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from django.db import connection
+
+from accounting import recount, rollups
+from accounting.ledger import write_rows
+from accounting.models import Adjustment, DailyLatency, DailyUsage, UsageRecord
+from benchmarks.million import fill
+from benchmarks.records import days_until, records
+from tests.factories.accounting import make_entry, make_usage
+
+pytestmark = pytest.mark.django_db
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+STEP_USD = Decimal("0.000000000001")
+
+
+def falsify(statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def book_adjustment(record: UsageRecord, amount_usd: Decimal, run: str) -> None:
+    adjustment = Adjustment(
+        record_id=record.pk,
+        record_started_at=record.started_at,
+        team=record.team,
+        key_id=record.key_id,
+        amount_usd=amount_usd,
+        reason="new prices",
+        run=run,
+        at=NOON,
+    )
+    adjustment.save(force_insert=True)
+    rollups.apply_adjustments([adjustment], [record])
+
+
+@pytest.fixture
+def some_days():
+    write_rows(
+        make_entry(
+            started_at=NOON + timedelta(days=number % 3, seconds=number),
+            session=f"s-{number % 5}",
+            attempt=1 + number % 2,
+            status=("succeeded", "failed", "client_closed", "interrupted")[number % 4],
+            cost_usd=None if number % 7 == 0 else STEP_USD * (number * 7919 + 1),
+            cache_saved_usd=None if number % 3 else -STEP_USD * number,
+            prompt_tokens=number,
+            ttft_ms=None if number % 5 == 0 else number * 11,
+            duration_ms=number * 37,
+        )
+        for number in range(120)
+    )
+    for number, record in enumerate(UsageRecord.objects.order_by("id")[:20]):
+        book_adjustment(record, STEP_USD * number, "run-1")
+        book_adjustment(record, -STEP_USD, "run-2")
+
+
+@pytest.mark.usefixtures("some_days")
+def test_what_the_ledger_keeps_is_what_the_database_counts():
+    assert recount.look() == recount.Findings(days=3, differences=(), unknown=())
+
+
+def test_an_empty_ledger_has_no_days():
+    assert recount.look(repair=True) == recount.Findings(days=0, differences=(), unknown=())
+
+
+@pytest.mark.usefixtures("some_days")
+def test_a_difference_of_the_last_digit_is_found_and_told():
+    row = DailyUsage.objects.filter(on=date(2026, 11, 21)).order_by("pk")[0]
+    falsify(f"UPDATE accounting_dailyusage SET cost_usd = cost_usd + 1 WHERE id = '{row.pk}'")
+
+    (difference,) = recount.look().differences
+
+    assert difference.on == date(2026, 11, 21)
+    assert difference.name == "cost_usd"
+    assert difference.stored == difference.counted + 1
+    assert difference.words["session"] == row.session
+
+
+@pytest.mark.usefixtures("some_days")
+@pytest.mark.parametrize("name", rollups.COUNTS)
+def test_no_sum_can_be_wrong_unseen(name):
+    falsify(f'UPDATE accounting_dailyusage SET "{name}" = "{name}" + 1')
+
+    assert {difference.name for difference in recount.look().differences} == {name}
+
+
+@pytest.mark.usefixtures("some_days")
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM accounting_dailyusage WHERE session = 's-1'",
+        "DELETE FROM accounting_dailylatency WHERE measure = 'ttft'",
+        "DELETE FROM accounting_dailyusage",
+        "UPDATE accounting_dailylatency SET count = count + 1",
+        "UPDATE accounting_dailyusage SET adjusted_usd = 0, unpriced = 9",
+        "INSERT INTO accounting_dailylatency SELECT 'x', \"on\", team, provider, provider_kind,"
+        " upstream_model, measure, 7000, 3 FROM accounting_dailylatency LIMIT 1",
+    ],
+    ids=["lost", "buckets lost", "all lost", "buckets wrong", "adjustments lost", "invented"],
+)
+def test_repair_makes_sums_equal_to_rows(statement):
+    before = {row["id"]: row for row in DailyUsage.objects.values()}
+    buckets = set(DailyLatency.objects.values_list("id", "count"))
+    falsify(statement)
+
+    found = recount.look(repair=True)
+
+    assert found.differences
+    assert found.repaired
+    assert not recount.look().differences
+    assert {row["id"]: row for row in DailyUsage.objects.values()} == before
+    assert set(DailyLatency.objects.values_list("id", "count")) == buckets
+
+
+@pytest.mark.usefixtures("some_days")
+def test_only_the_days_that_are_asked_for_are_looked_at():
+    falsify("UPDATE accounting_dailyusage SET attempts = attempts + 1")
+
+    found = recount.look(date(2026, 11, 21), date(2026, 11, 21), repair=True)
+
+    assert found.repaired == (date(2026, 11, 21),)
+    assert {difference.on for difference in recount.look().differences} == {
+        date(2026, 11, 20),
+        date(2026, 11, 22),
+    }
+
+
+@pytest.mark.usefixtures("some_days")
+def test_records_from_before_there_were_sums_are_filled_in_once(django_assert_max_num_queries):
+    before = {row["id"]: row for row in DailyUsage.objects.values()}
+    # Interrupted after the newest day: the others are still missing.
+    falsify("DELETE FROM accounting_dailyusage WHERE \"on\" < '2026-11-22'")
+
+    assert recount.fill_missing() == 3
+    assert {row["id"]: row for row in DailyUsage.objects.values()} == before
+    with django_assert_max_num_queries(2):
+        assert recount.fill_missing() == 0
+
+
+def test_nothing_is_filled_in_without_records():
+    assert recount.fill_missing() == 0
+
+
+def test_a_small_copy_of_the_million_adds_up(django_assert_num_queries):
+    days = days_until(date(2026, 11, 20), 14)
+    fill(20_000, days)
+
+    assert UsageRecord.objects.count() == 20_000
+    assert recount.look().differences == ()
+    assert DailyUsage.objects.count() < 8000
+    # 3 bounds and the archives; then begin, 3 groups, adjustments, 2 comparisons and end.
+    with django_assert_num_queries(12):
+        recount.look(days[0], days[0])
+
+
+def test_the_records_of_the_million_are_the_same_for_the_same_seed():
+    days = days_until(date(2026, 11, 20), 7)
+    first, second = (list(records(500, days, seed=3)) for _ in range(2))
+
+    assert first == second
+    assert len({entry.id for entry in first}) == 500
+    assert {entry.started_at.date() for entry in first} <= set(days)
+
+
+def test_an_adjustment_of_an_unknown_record_does_not_stop_the_count():
+    record = make_usage(cost_usd=Decimal(1))
+    Adjustment(
+        record_id="gone",
+        record_started_at=record.started_at,
+        team="alder",
+        key_id=1,
+        amount_usd=Decimal(1),
+        reason="",
+        run="r",
+        at=NOON,
+    ).save(force_insert=True)
+
+    assert recount.look().differences == ()

@@ -1,0 +1,22 @@
+"""Faults, each played for real: a ``serve`` process of its own, real sockets, and a look at the books after each.
+
+After each: every attempt that reached the upstream has exactly one usage record, the gateway is ready and answers, its
+memory is where it was, and no credential or key is in anything it said (``Ground.check``); once it has ended, its journal
+is empty and, for upstreams, the daily sums equal the records. What is tested elsewhere is named here, too.
+
+| fault | test |
+| --- | --- |
+| upstream refuses, resets before and in the middle, stalls, drips, sends garbage, never ends; 5xx and 429 storms | test_upstream |
+| TLS: expired, another host's, self-signed, none at all | test_upstream |
+| SIGTERM in the middle of 100 streams: new requests refused, running ones finished or told | test_ends |
+| kill -9 in the middle of 100 streams | test_ends; with figures settled just before: llmgateway/test_processes |
+| clients that vanish, read slowly, send slowly, send half | test_clients |
+| disk full, with and without a segment of the journal; SQLite locked | test_disk |
+| PostgreSQL gone and back, restarted; Redis gone and back | test_services |
+| clock a day ahead, two days back | test_clock |
+| edits under load | llmgateway/test_edits_under_load |
+| a key revoked or rotated in several processes | llmgateway/test_key_processes |
+| two gateways on one database: limits and budgets | test_two_gateways; a provider's requests: llmgateway/test_provider_places |
+| the journal of a process that is gone, booked by a living one | llmgateway/test_runtime, accounting/test_ledger |
+| what a failed attempt held is let go at once | llmgateway/test_let_go |
+"""

@@ -1,0 +1,187 @@
+"""PostgreSQL gone, back and restarted; Redis gone and back: requests go on, and the books are right after it."""
+
+import asyncio
+import contextlib
+import secrets
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from tests.faults.ground import (
+    PATIENT,
+    Ground,
+    Installed,
+    Told,
+    configuration,
+    install,
+    provider_tree,
+)
+from tests.faults.proxy import CuttableProxy
+from tests.faults.upstream import in_a_thread
+from tests.processes import GatewayProcess
+from tests.services import needs_postgres, needs_redis
+
+pytestmark = [needs_postgres, needs_redis]
+SERVER = "postgres://root@127.0.0.1:5432"
+
+
+class OnPostgres(GatewayProcess):
+    """Its records are in PostgreSQL."""
+
+    def records(self) -> list[dict[str, Any]]:
+        with psycopg.connect(self.environment["DATABASE_URL"], row_factory=dict_row) as database:
+            return database.execute("SELECT * FROM accounting_usagerecord ORDER BY id").fetchall()
+
+
+class Services:
+    """The database, and the way to Redis."""
+
+    def __init__(self, name: str, redis: CuttableProxy) -> None:
+        self.name = name
+        self.redis = redis
+
+    def let_in(self, *, nobody: bool) -> None:
+        """Refuse connections to the database and end those that are there, or let them in again."""
+        with psycopg.connect(f"{SERVER}/postgres", autocommit=True) as server:
+            allow = "false" if nobody else "true"
+            server.execute(f'ALTER DATABASE "{self.name}" ALLOW_CONNECTIONS {allow}')
+            self.end_connections()
+
+    def end_connections(self) -> None:
+        """As a restart of the server does."""
+        with psycopg.connect(f"{SERVER}/postgres", autocommit=True) as server:
+            server.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+                [self.name],
+            )
+
+
+@pytest.fixture(scope="module")
+def services() -> Iterator[Services]:
+    name = f"llmgateway_test_{uuid.uuid4().hex[:12]}"
+    redis = CuttableProxy(6379)
+    with psycopg.connect(f"{SERVER}/postgres", autocommit=True) as server:
+        server.execute(f'CREATE DATABASE "{name}"')
+        try:
+            with in_a_thread(redis):
+                yield Services(name, redis)
+        finally:
+            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="module")
+def shared(
+    services: Services, installed: Installed, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ground]:
+    gateway = OnPostgres(
+        tmp_path_factory.mktemp("services"),
+        DATABASE_URL=f"{SERVER}/{services.name}",
+        REDIS_URL=f"redis://127.0.0.1:{services.redis.port}/0",
+        GATEWAY_REDIS_PREFIX=f"test-{secrets.token_hex(6)}",
+    )
+    counted = provider_tree(
+        "openrouter",
+        installed.upstream.url,
+        timeouts=PATIENT,
+        concurrency={"max": 20, "queue": 500, "wait_s": 30},
+    )
+    tree = configuration(installed.upstream, counted=counted)
+    tree["teams"]["alder"]["requests_per_minute"] = 100_000
+    key = install(gateway, tree)
+    try:
+        gateway.start()
+        yield Ground(gateway, installed.upstream, key)
+    finally:
+        gateway.stop()
+    assert list((gateway.data_dir / "journal").glob("*.jsonl")) == []
+
+
+@pytest.fixture
+async def ground(shared: Ground) -> AsyncIterator[Ground]:
+    if not shared.told:
+        await shared.warm_up()
+    return shared
+
+
+@contextlib.asynccontextmanager
+async def under_load(ground: Ground) -> AsyncIterator[list[Told]]:
+    """Requests all the time, of which each has to be answered well."""
+    told: list[Told] = []
+    is_over = asyncio.Event()
+
+    async def ask_on() -> None:
+        while not is_over.is_set():
+            told.extend(await ground.ask_in_all_ways("counted/sound", "native/sound"))
+
+    asking = asyncio.ensure_future(ask_on())
+    try:
+        yield told
+    finally:
+        is_over.set()
+        await asking
+    for one in told:
+        one.check_end()
+        assert one.status == 200, one
+        assert not one.error
+        assert one.took_s < 15
+
+
+async def asked_more(ground: Ground, count: int) -> None:
+    """Wait until so many more requests have come to the upstream."""
+    until = len(ground.upstream.requests) + count
+    async with asyncio.timeout(60):
+        while len(ground.upstream.requests) < until:  # noqa: ASYNC110  (it tells nobody)
+            await asyncio.sleep(0.02)
+
+
+async def state_of(ground: Ground, part: str, expected: str) -> None:
+    """Wait until the gateway says so of its part."""
+    report: dict[str, Any] = {}
+    async with asyncio.timeout(60), ground.client() as http:
+        while not str(report.get(part, "")).startswith(expected):
+            with contextlib.suppress(httpx.TransportError):
+                report = (await http.get("/health/ready")).json()
+            await asyncio.sleep(0.05)
+
+
+async def test_a_database_that_goes_and_comes_back_costs_no_request_and_no_record(
+    ground: Ground, services: Services
+):
+    async with under_load(ground):
+        await asked_more(ground, 20)
+        services.let_in(nobody=True)
+        await state_of(ground, "database", "no answer")
+        await asked_more(ground, 20)
+        services.let_in(nobody=False)
+        await state_of(ground, "database", "ok")
+        await asked_more(ground, 20)
+    await ground.check(may_log_errors=True)
+
+
+async def test_a_database_that_is_restarted_costs_no_request_and_no_record(
+    ground: Ground, services: Services
+):
+    async with under_load(ground):
+        for _ in range(3):
+            await asked_more(ground, 20)
+            services.end_connections()
+    await ground.check(may_log_errors=True)
+
+
+async def test_redis_that_goes_and_comes_back_costs_no_request_and_no_record(
+    ground: Ground, services: Services
+):
+    async with under_load(ground):
+        await asked_more(ground, 20)
+        services.redis.cut()
+        await state_of(ground, "redis", "away")
+        await asked_more(ground, 20)
+        services.redis.mend()
+        await state_of(ground, "redis", "ok")
+        await asked_more(ground, 20)
+    await ground.check(may_log_errors=True)

@@ -1,0 +1,121 @@
+"""Headers are bounded in bytes, number and time; what is within the bounds passes as ever."""
+
+import asyncio
+import contextlib
+
+import orjson
+import pytest
+import uvicorn
+
+from llmgateway.head_limits import HeadLimits
+from llmgateway.tasks import spawn
+
+GOOD = b"GET /x HTTP/1.1\r\nhost: h\r\n"
+
+
+async def app(scope, _receive, send):
+    assert scope["type"] == "http"
+    body = str(len(scope["headers"])).encode()
+    head = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": head})
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.fixture
+async def port(settings):
+    settings.HEADER_BYTES_MAX, settings.HEADERS_MAX, settings.BODY_READ_TIMEOUT_S = 4096, 20, 1
+    config = uvicorn.Config(
+        app, http=HeadLimits, port=0, log_config=None, lifespan="off", ws="none"
+    )
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None
+    task = spawn(server.serve(), name="a server")
+    while not server.started:  # noqa: ASYNC110  (uvicorn has no event for it)
+        await asyncio.sleep(0.01)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    await task
+
+
+async def ask(port, *pieces, pause_s=0.0):
+    """The status line's code and the body, for a head that is sent in pieces."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            with contextlib.suppress(ConnectionError):
+                await writer.drain()
+            await asyncio.sleep(pause_s)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        return int(head.split()[1]), await reader.readexactly(length)
+    finally:
+        writer.close()
+
+
+def header(count_bytes: int, name: bytes = b"a") -> bytes:
+    return name + b": " + b"x" * count_bytes + b"\r\n"
+
+
+async def test_headers_within_the_bounds_pass(port):
+    assert await ask(port, GOOD + header(3900) + b"\r\n") == (200, b"2")
+    assert await ask(port, GOOD + header(1, b"b") * 19 + b"\r\n") == (200, b"20")
+
+
+async def test_a_long_body_behind_short_headers_passes(port):
+    long = b"content-length: 20000\r\n\r\n" + b"b" * 20000
+    assert await ask(port, b"POST /x HTTP/1.1\r\n" + long) == (200, b"1")
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        pytest.param([GOOD + header(5000) + b"\r\n"], id="one header, at once"),
+        pytest.param([GOOD + header(1000) * 5 + b"\r\n"], id="several together"),
+        pytest.param([GOOD + header(1) * 20 + b"\r\n"], id="too many"),
+        pytest.param([b"GET /" + b"x" * 5000 + b" HTTP/1.1\r\n\r\n"], id="the address"),
+        pytest.param([GOOD + b"a: "] + [b"x" * 1000] * 6, id="one that never ends"),
+        pytest.param([GOOD] + [header(1000)] * 6, id="headers that never end"),
+    ],
+)
+async def test_more_is_refused_with_a_431_that_both_dialects_read(port, pieces):
+    status, body = await ask(port, *pieces, pause_s=0.01)
+    assert status == 431
+    told = orjson.loads(body)
+    assert told["type"] == "error"
+    assert told["error"]["type"] == "invalid_request_error"
+    assert "GATEWAY_HEADER_BYTES_MAX" in told["error"]["message"]
+
+
+async def test_a_head_in_pieces_within_the_bounds_passes(port):
+    whole = GOOD + header(2000) + b"\r\n"
+    pieces = [whole[at : at + 100] for at in range(0, len(whole), 100)]
+    assert await ask(port, *pieces, pause_s=0.001) == (200, b"2")
+
+
+async def test_a_head_that_does_not_arrive_is_told_so(port):
+    status, body = await ask(port, GOOD)
+    assert status == 408
+    assert b"GATEWAY_BODY_READ_TIMEOUT_S" in body
+
+
+async def test_who_asks_nothing_is_let_go(port):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+
+
+async def test_a_connection_is_used_again_and_each_head_measured_anew(port):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for _ in range(3):
+        writer.write(GOOD + header(3000) + b"\r\n")
+        assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        await reader.readexactly(1)
+    await asyncio.sleep(1.2)  # longer than a head may take: the connection rests, nothing is late
+    writer.write(GOOD + b"\r\n")
+    assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    writer.close()
+
+
+async def test_what_is_no_http_is_refused_as_ever(port):
+    assert (await ask(port, b"\x16\x03\x01 hello\r\n\r\n"))[0] == 400
