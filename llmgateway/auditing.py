@@ -92,6 +92,8 @@ PASSED_OVER: Mapping[str, str] = {
     "accounting.usagearchive": "written by the archiving, each says by whom",
     "accounting.dailyusage": "sums of the ledger, kept by the program and verified against it",
     "accounting.dailylatency": "sums of the ledger, kept by the program",
+    "accounting.hourlyusage": "sums of the ledger, kept by the program and verified against it",
+    "accounting.hourlyttft": "sums of the ledger, kept by the program and verified against it",
     "accounting.budgetalert": "whom the program told of a budget; nobody sets one",
     "accounting.requestlog": "what crossed, written by the program; opening one is noted",
     "accounting.auditentry": "the trail itself",

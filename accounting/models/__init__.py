@@ -7,7 +7,7 @@ from accounting.models.budget import Budget, BudgetAlert
 from accounting.models.mask_pattern import MaskPattern
 from accounting.models.price import Price, PriceTier
 from accounting.models.request_log import RequestLog
-from accounting.models.rollup import DailyLatency, DailyUsage
+from accounting.models.rollup import DailyLatency, DailyUsage, HourlyTtft, HourlyUsage
 from accounting.models.team import GroupGrant, Membership, Project, Team
 from accounting.models.usage import UsageRecord
 from accounting.models.version import KeysVersion
@@ -22,6 +22,8 @@ __all__ = [
     "DailyLatency",
     "DailyUsage",
     "GroupGrant",
+    "HourlyTtft",
+    "HourlyUsage",
     "KeysVersion",
     "MaskPattern",
     "Membership",

@@ -1,4 +1,4 @@
-"""Daily sums over the ledger: what report pages read instead of a million rows.
+"""Daily and hourly sums over the ledger: what report pages and the dashboard read instead of a million rows.
 
 Kept by the ledger in the transaction that writes the rows (accounting/rollups.py), and by nobody else.
 """
@@ -110,3 +110,61 @@ class DailyLatency(models.Model):
 
     def __str__(self) -> str:
         return f"{self.on} {self.measure}"
+
+
+class HourlyUsage(models.Model):
+    """Sums over all usage records of one hour (UTC) that were of one provider and ended with one error, or with none."""
+
+    id = models.CharField(
+        max_length=32, primary_key=True, help_text="Digest of the hour and the words."
+    )
+    on = models.DateField(help_text="The day (UTC) on which the attempts began.")
+    hour = models.PositiveSmallIntegerField(
+        help_text="The hour of that day in which they began: 0 to 23."
+    )
+    provider = models.CharField(max_length=64)
+    error = models.CharField(max_length=64, blank=True)
+    attempts = _count("All attempts.")
+    requests = _count("First attempts: as many as there were requests.")
+    failed = _count()
+    prompt_tokens = _count()
+    completion_tokens = _count()
+    cost_usd = UsdField("cost (USD)", default=0)
+    adjusted_usd = UsdField("adjustments (USD)", default=0)
+
+    class Meta:
+        ordering = ["-on", "-hour"]
+        verbose_name = "hourly usage"
+        verbose_name_plural = "hourly usage"
+        indexes = [models.Index(fields=["on", "hour"], name="hourly_usage_by_hour")]
+
+    def __str__(self) -> str:
+        return f"{self.on} {self.hour}:00 {self.provider}"
+
+
+class HourlyTtft(models.Model):
+    """How many attempts of one hour (UTC), of all providers together, fell into one bucket of TTFT."""
+
+    id = models.CharField(
+        max_length=32, primary_key=True, help_text="Digest of the hour and the bucket."
+    )
+    on = models.DateField(help_text="The day (UTC) on which the attempts began.")
+    hour = models.PositiveSmallIntegerField(
+        help_text="The hour of that day in which they began: 0 to 23."
+    )
+    bucket = models.PositiveSmallIntegerField(
+        help_text="Number of the bucket; accounting/rollups.py has its bounds."
+    )
+    count = _count()
+
+    class Meta:
+        ordering = ["-on", "-hour"]
+        verbose_name = "hourly TTFT"
+        verbose_name_plural = "hourly TTFT"
+        indexes = [
+            # Holds all that is read of it.
+            models.Index(fields=["on", "hour", "bucket", "count"], name="hourly_ttft_by_hour"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.on} {self.hour}:00"
