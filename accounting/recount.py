@@ -1,4 +1,4 @@
-"""Counts the ledger's rows anew, compares that with the daily sums, and makes the sums anew where they differ.
+"""Counts the ledger's rows anew, compares that with the daily and hourly sums, and makes these anew where they differ.
 
 It counts by the database's own sums, not by the code that keeps them (rollups.py), so that each checks the other.
 Records that were archived are read from their files. A day is looked at in one transaction: nothing is added to the
@@ -14,12 +14,23 @@ from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import Count, Max, Min, Q, QuerySet, Sum
+from django.db.models.functions import ExtractHour
 
 from accounting.archive import ArchivedRecord, Archives, next_month
-from accounting.models import Adjustment, DailyLatency, DailyUsage, UsageArchive, UsageRecord
+from accounting.models import (
+    Adjustment,
+    DailyLatency,
+    DailyUsage,
+    HourlyTtft,
+    HourlyUsage,
+    UsageArchive,
+    UsageRecord,
+)
 from accounting.models.money import to_pico
 from accounting.rollups import (
     COUNTS,
+    HOUR_COUNTS,
+    HOUR_WORDS,
     LATENCY_WORDS,
     WORDS,
     Key,
@@ -27,6 +38,8 @@ from accounting.rollups import (
     add_sums,
     add_up,
     bucket_of,
+    hour_id,
+    hour_key_of,
     is_unpriced,
     key_of,
     latency_id,
@@ -35,6 +48,9 @@ from accounting.rollups import (
 
 IDS_MAX = 500
 """How many ids are asked for at once."""
+SUMMED = (DailyUsage, DailyLatency, HourlyUsage, HourlyTtft)
+"""The tables of sums, in the order in which they are written."""
+HOUR = ExtractHour("started_at", tzinfo=UTC)
 Progress = Callable[[int, int], None]
 Status = UsageRecord.Status
 
@@ -95,20 +111,6 @@ def look(
     return Findings(len(days), tuple(differences), tuple(unknown), tuple(repaired))
 
 
-def fill_missing() -> int:
-    """Make the sums of records from before there were any; how many days that were.
-
-    From the newest day to the oldest: as long as the oldest has no sums, the work is not done.
-    """
-    oldest_at = UsageRecord.objects.aggregate(at=Min("started_at"))["at"]
-    if oldest_at is None or DailyUsage.objects.filter(on=oldest_at.date()).exists():
-        return 0
-    days = [on for on in reversed(days_kept()) if on >= oldest_at.date()]
-    for on in days:
-        look(on, on, repair=True)
-    return len(days)
-
-
 def days_kept(from_on: date | None = None, to_on: date | None = None) -> list[date]:
     """The days from the first record or sum to the last, within bounds."""
     rows = UsageRecord.objects.aggregate(first=Min("started_at"), last=Max("started_at"))
@@ -132,8 +134,8 @@ def _look_at(on: date, archived: Sequence[ArchivedRecord], *, repair: bool) -> l
         counted = count_day(on, archived)
         differences = list(_differences(on, counted))
         if differences and repair:
-            DailyUsage.objects.filter(on=on).delete()
-            DailyLatency.objects.filter(on=on).delete()
+            for model in SUMMED:
+                model._default_manager.filter(on=on).delete()
             add_sums(counted)
         return differences
 
@@ -150,10 +152,8 @@ def _alone(*, repair: bool) -> Iterator[None]:
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 if repair:
-                    cursor.execute(
-                        f'LOCK TABLE "{DailyUsage._meta.db_table}", "{DailyLatency._meta.db_table}" '
-                        "IN SHARE ROW EXCLUSIVE MODE"
-                    )
+                    tables = ", ".join(f'"{model._meta.db_table}"' for model in SUMMED)
+                    cursor.execute(f"LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE")
                 elif is_outermost:
                     cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         yield
@@ -165,23 +165,27 @@ def count_day(on: date, archived: Sequence[ArchivedRecord] = ()) -> Sums:
     ended_at = began_at + timedelta(days=1)
     rows = UsageRecord.objects.filter(started_at__gte=began_at, started_at__lt=ended_at)
     gone = _not_there(archived)
-    usage = {(on, *key): counts for key, counts in _usage_of(rows)}
-    latency = _latency_of(on, rows)
+    usage = dict(_usage_of(on, rows.values(*WORDS), WORDS, COUNTS))
+    hours = dict(_usage_of(on, rows.annotate(hour=HOUR).values(*HOUR_WORDS), HOUR_WORDS, HOUR_COUNTS))  # fmt: skip
+    counted = Sums(usage, _latency_of(on, rows), hours, _hours_ttft_of(on, rows))
     if gone:
-        of_archives = add_up(gone)
-        for key, counts in of_archives.usage.items():
-            usage[key] = [a + b for a, b in zip(usage.get(key, _nothing()), counts, strict=True)]
-        for key, count in of_archives.latency.items():
-            latency[key] = latency.get(key, 0) + count
+        _add(counted, add_up(gone))
     adjustments = Adjustment.objects.filter(
         record_started_at__gte=began_at, record_started_at__lt=ended_at
     )
-    _add_adjustments(usage, adjustments, {record.id: record for record in gone})
-    return Sums(dict(usage), latency)
+    _add_adjustments(counted, adjustments, {record.id: record for record in gone})
+    return counted
 
 
-def _nothing() -> list[int]:
-    return [0] * len(COUNTS)
+def _add(counted: Sums, more: Sums) -> None:
+    """Add sums to others, in place."""
+    for sums, added in ((counted.usage, more.usage), (counted.hours, more.hours)):
+        for key, counts in added.items():
+            there = sums.get(key, [0] * len(counts))
+            sums[key] = [a + b for a, b in zip(there, counts, strict=True)]
+    for buckets, fell in ((counted.latency, more.latency), (counted.hours_ttft, more.hours_ttft)):
+        for key, count in fell.items():
+            buckets[key] = buckets.get(key, 0) + count
 
 
 _AGGREGATES = {
@@ -207,12 +211,15 @@ _AGGREGATES = {
 }
 
 
-def _usage_of(rows: QuerySet[UsageRecord]) -> Iterator[tuple[Key, list[int]]]:
-    sums = rows.order_by().values(*WORDS)
-    for row in sums.annotate(**{f"of_{name}": sum_ for name, sum_ in _AGGREGATES.items()}):
+def _usage_of(
+    on: date, grouped: QuerySet[UsageRecord, Any], words: Sequence[str], names: Sequence[str]
+) -> Iterator[tuple[Key, Sequence[int]]]:
+    """The sums ``names`` of records, by the ``words`` that they are grouped by."""
+    sums = {f"of_{name}": _AGGREGATES[name] for name in names if name in _AGGREGATES}
+    for row in grouped.order_by().annotate(**sums):
         yield (
-            tuple(row[name] for name in WORDS),
-            [_whole(name, row.get(f"of_{name}")) for name in COUNTS],
+            (on, *(row[word] for word in words)),
+            [_whole(name, row.get(f"of_{name}")) for name in names],
         )
 
 
@@ -233,6 +240,15 @@ def _latency_of(on: date, rows: QuerySet[UsageRecord]) -> dict[Key, int]:
     return counts
 
 
+def _hours_ttft_of(on: date, rows: QuerySet[UsageRecord]) -> dict[Key, int]:
+    counts: dict[Key, int] = {}
+    grouped = rows.exclude(ttft_ms=None).order_by().annotate(hour=HOUR).values_list("hour", "ttft_ms")  # fmt: skip
+    for hour, ms, count in grouped.annotate(of_all=Count("pk")):
+        key = (on, hour, bucket_of(ms))
+        counts[key] = counts.get(key, 0) + count
+    return counts
+
+
 def _not_there(archived: Sequence[ArchivedRecord]) -> list[ArchivedRecord]:
     """Those of the archived records that are no longer in the ledger, each once."""
     by_id = {record.id: record for record in archived}
@@ -243,16 +259,18 @@ def _not_there(archived: Sequence[ArchivedRecord]) -> list[ArchivedRecord]:
 
 
 def _add_adjustments(
-    usage: dict[Key, Any], adjustments: QuerySet[Adjustment], gone: dict[str, ArchivedRecord]
+    counted: Sums, adjustments: QuerySet[Adjustment], gone: dict[str, ArchivedRecord]
 ) -> None:
     amounts: dict[str, int] = {}
     for record_id, amount_usd in adjustments.order_by().values_list("record_id", "amount_usd"):
         amounts[record_id] = amounts.get(record_id, 0) + to_pico(amount_usd or Decimal(0))
     for record in _records_of(list(amounts), gone):
-        key = key_of(record)
-        counts = usage[key] = list(usage.get(key, _nothing()))
-        counts[COUNTS.index("adjusted_usd")] += amounts[record.id]
-        counts[COUNTS.index("unpriced")] -= is_unpriced(record)
+        of_day = [0] * len(COUNTS)
+        of_day[COUNTS.index("adjusted_usd")] = amounts[record.id]
+        of_day[COUNTS.index("unpriced")] = -is_unpriced(record)
+        of_hour = [0] * len(HOUR_COUNTS)
+        of_hour[HOUR_COUNTS.index("adjusted_usd")] = amounts[record.id]
+        _add(counted, Sums({key_of(record): of_day}, {}, {hour_key_of(record): of_hour}, {}))
 
 
 def _records_of(ids: Sequence[str], gone: dict[str, ArchivedRecord]) -> Iterator[Any]:
@@ -269,17 +287,23 @@ def _portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
 def _differences(on: date, counted: Sums) -> Iterator[Difference]:
     usage = {usage_id(key): (key, counts) for key, counts in counted.usage.items()}
     latency = {latency_id(key): (key, [count]) for key, count in counted.latency.items()}
+    hours = {hour_id(key): (key, counts) for key, counts in counted.hours.items()}
+    hours_ttft = {hour_id(key): (key, [count]) for key, count in counted.hours_ttft.items()}
     slots = (*LATENCY_WORDS, "measure", "bucket")
-    yield from _compare(on, "daily usage", DailyUsage.objects.filter(on=on), WORDS, COUNTS, usage)
-    yield from _compare(
-        on, "daily latency", DailyLatency.objects.filter(on=on), slots, ("count",), latency
-    )
+    for table, model, words, names, sums in (
+        ("daily usage", DailyUsage, WORDS, COUNTS, usage),
+        ("daily latency", DailyLatency, slots, ("count",), latency),
+        ("hourly usage", HourlyUsage, HOUR_WORDS, HOUR_COUNTS, hours),
+        ("hourly TTFT", HourlyTtft, ("hour", "bucket"), ("count",), hours_ttft),
+    ):
+        stored = model._default_manager.filter(on=on)
+        yield from _compare(on, table, stored, words, names, sums)
 
 
 def _compare(
     on: date,
     table: str,
-    stored: "QuerySet[DailyUsage] | QuerySet[DailyLatency]",
+    stored: QuerySet[Any],
     words: Sequence[str],
     names: Sequence[str],
     counted: Mapping[str, tuple[Key, Iterable[int]]],

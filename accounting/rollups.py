@@ -1,9 +1,11 @@
-"""Daily sums beside the ledger's rows: kept in the transaction that adds the rows, so that both always agree.
+"""Daily and hourly sums beside the ledger's rows: kept in the transaction that adds the rows, so that all agree.
 
 Theory of operation. ``DailyUsage`` has one row for each UTC day and each combination of words that occurs on it,
-``DailyLatency`` one for each day, fewer words and bucket of milliseconds. Their ids are digests of the day and the
-words, so that adding is one statement which needs no look first. Rows are touched in the order of their ids, daily
-usage before daily latencies: two processes that write at once wait for each other, but never both ways round.
+``DailyLatency`` one for each day, fewer words and bucket of milliseconds; ``HourlyUsage`` one for each hour, provider
+and error, ``HourlyTtft`` one for each hour and bucket. Their ids are digests of the day or hour and the words, so that
+adding is one statement which needs no look first. Tables are touched in this order, rows in the order of their ids: two
+processes that write at once wait for each other, but never both ways round. The hourly rows, which all processes
+share, come last, so that they are waited for no longer than another's commit takes.
 
 Percentiles are read from the buckets. Up to 20 ms each bucket is one millisecond, above that a twentieth wider than
 the one before: whatever a percentile says, the attempt behind it was in the same bucket, so that it is at most 5 %
@@ -20,7 +22,14 @@ from typing import Any, NamedTuple, Protocol
 
 from django.db import connection, models
 
-from accounting.models import Adjustment, DailyLatency, DailyUsage, UsageRecord
+from accounting.models import (
+    Adjustment,
+    DailyLatency,
+    DailyUsage,
+    HourlyTtft,
+    HourlyUsage,
+    UsageRecord,
+)
 from accounting.models.money import to_pico
 
 WORDS = (
@@ -69,6 +78,18 @@ LATENCY_WORDS = (
     "upstream_model",
 )
 """What the records of one row of DailyLatency have in common, beside the day, the measure and the bucket."""
+HOUR_WORDS = ("hour", "provider", "error")
+"""What the records of one row of HourlyUsage have in common, beside the day."""
+HOUR_COUNTS = (
+    "attempts",
+    "requests",
+    "failed",
+    "prompt_tokens",
+    "completion_tokens",
+    "cost_usd",
+    "adjusted_usd",
+)
+"""What is summed by the hour; money in picodollars, too."""
 
 LINEAR_MS = 20
 GROWTH = 1.05
@@ -81,6 +102,8 @@ class Summed(Protocol):
     started_at: datetime
     attempt: int
     status: str
+    provider: str
+    error: str
     duration_ms: int | None
     ttft_ms: int | None
     prompt_tokens: int | None
@@ -93,14 +116,19 @@ class Summed(Protocol):
 
 
 Key = tuple[Any, ...]
-"""The day and the words; for latencies also the measure and the bucket."""
+"""The day and the words, of which the hour is one; for latencies also the measure and the bucket."""
 
 
 class Sums(NamedTuple):
-    """Sums over some records: counts in the order of ``COUNTS``, and how many fell into each bucket."""
+    """Sums over some records: counts in the order of ``COUNTS``, and how many fell into each bucket.
+
+    ``hours`` and ``hours_ttft`` are the same by the hour, with counts in the order of ``HOUR_COUNTS``.
+    """
 
     usage: dict[Key, Sequence[int]]
     latency: dict[Key, int]
+    hours: dict[Key, Sequence[int]]
+    hours_ttft: dict[Key, int]
 
 
 def _bounds() -> tuple[int, ...]:
@@ -149,24 +177,35 @@ def _ends_ms(bucket: int) -> tuple[int, int]:
 def add_up(records: Iterable[Summed]) -> Sums:
     """The sums over records, without adjustments."""
     usage: dict[Key, list[int]] = {}
+    hours: dict[Key, list[int]] = {}
     latency: dict[Key, int] = {}
+    hours_ttft: dict[Key, int] = {}
     for record in records:
-        on = record.started_at.date()
+        started_at = record.started_at
+        on, hour = started_at.date(), started_at.hour
         key = (on, *_words(record))
         sums = usage.get(key)
         if sums is None:
             sums = usage[key] = [0] * len(COUNTS)
         _add(sums, record)
+        key = (on, hour, record.provider, record.error)
+        sums = hours.get(key)
+        if sums is None:
+            sums = hours[key] = [0] * len(HOUR_COUNTS)
+        _add_to_hour(sums, record)
         ttft_ms, duration_ms = record.ttft_ms, record.duration_ms
         if ttft_ms is not None or duration_ms is not None:
             words = _latency_words(record)
             if ttft_ms is not None:
-                slot = (on, *words, _TTFT, bisect_right(BOUNDS_MS, ttft_ms) - 1)
+                bucket = bisect_right(BOUNDS_MS, ttft_ms) - 1
+                slot: Key = (on, *words, _TTFT, bucket)
                 latency[slot] = latency.get(slot, 0) + 1
+                slot = (on, hour, bucket)
+                hours_ttft[slot] = hours_ttft.get(slot, 0) + 1
             if duration_ms is not None:
                 slot = (on, *words, _DURATION, bisect_right(BOUNDS_MS, duration_ms) - 1)
                 latency[slot] = latency.get(slot, 0) + 1
-    return Sums(dict(usage), latency)
+    return Sums(dict(usage), latency, dict(hours), hours_ttft)
 
 
 def _add(sums: list[int], record: Summed) -> None:
@@ -193,6 +232,19 @@ def _add(sums: list[int], record: Summed) -> None:
         sums[_DURATION_COUNT] += 1
 
 
+def _add_to_hour(sums: list[int], record: Summed) -> None:
+    """Add one record to sums in the order of ``HOUR_COUNTS``, in place."""
+    sums[0] += 1
+    if record.attempt == 1:
+        sums[1] += 1
+    if record.status == _FAILED:
+        sums[2] += 1
+    sums[3] += record.prompt_tokens or 0
+    sums[4] += record.completion_tokens or 0
+    if record.cost_usd is not None:
+        sums[5] += to_pico(record.cost_usd)
+
+
 def add_records(records: Iterable[Summed]) -> None:
     """Add records that were new to the ledger; in the transaction that added them."""
     add_sums(add_up(records))
@@ -200,14 +252,18 @@ def add_records(records: Iterable[Summed]) -> None:
 
 def add_sums(sums: Sums) -> None:
     """Add sums to those that are there."""
-    usage = [(usage_id(key), str(key[0]), *key[1:], *counts) for key, counts in sums.usage.items()]
-    latency = [
-        (latency_id(key), str(key[0]), *key[1:], count) for key, count in sums.latency.items()
-    ]
+    tables = (
+        (_add_usage, usage_id, sums.usage),
+        (_add_latency, latency_id, {key: (count,) for key, count in sums.latency.items()}),
+        (_add_hours, hour_id, sums.hours),
+        (_add_hours_ttft, hour_id, {key: (count,) for key, count in sums.hours_ttft.items()}),
+    )
     with connection.cursor() as cursor:
-        for statement, rows in ((_add_usage, usage), (_add_latency, latency)):
+        for statement, id_of, summed in tables:
+            rows = sorted(
+                (id_of(key), str(key[0]), *key[1:], *counts) for key, counts in summed.items()
+            )
             if rows:
-                rows.sort()
                 cursor.executemany(statement, rows)
 
 
@@ -223,9 +279,20 @@ def latency_id(key: Key) -> str:
     return blake2b("\0".join(map(str, key)).encode(), digest_size=16).hexdigest()
 
 
+def hour_id(key: Key) -> str:
+    """The id of the row of HourlyUsage or HourlyTtft for a day, an hour of it, and the words or the bucket."""
+    return latency_id(key)
+
+
 def key_of(record: Any) -> Key:
     """The day and the words under which a record is summed in DailyUsage."""
     return (record.started_at.date(), *_words(record))
+
+
+def hour_key_of(record: Any) -> Key:
+    """The day, the hour and the words under which a record is summed in HourlyUsage."""
+    started_at = record.started_at
+    return (started_at.date(), started_at.hour, record.provider, record.error)
 
 
 def apply_adjustments(adjustments: Iterable[Adjustment], records: Iterable[UsageRecord]) -> None:
@@ -238,15 +305,18 @@ def apply_adjustments(adjustments: Iterable[Adjustment], records: Iterable[Usage
     added = list(adjustments)
     take_turns()
     priced_before = _already_adjusted(added, by_id)
-    sums: dict[Key, list[int]] = {}
+    days: dict[Key, list[int]] = {}
+    hours: dict[Key, list[int]] = {}
     for adjustment in added:
         record = by_id[adjustment.record_id]
-        counts = sums.setdefault(key_of(record), [0] * len(COUNTS))
-        counts[_ADJUSTED] += to_pico(Decimal(adjustment.amount_usd or 0))
+        amount = to_pico(Decimal(adjustment.amount_usd or 0))
+        counts = days.setdefault(key_of(record), [0] * len(COUNTS))
+        counts[_ADJUSTED] += amount
+        hours.setdefault(hour_key_of(record), [0] * len(HOUR_COUNTS))[_HOUR_ADJUSTED] += amount
         if is_unpriced(record) and record.pk not in priced_before:
             counts[_UNPRICED] -= 1
             priced_before.add(record.pk)
-    add_sums(Sums(dict(sums), {}))
+    add_sums(Sums(dict(days), {}, dict(hours), {}))
 
 
 def is_unpriced(record: Any) -> bool:
@@ -292,6 +362,8 @@ _words = attrgetter(*WORDS)
 _latency_words = attrgetter(*LATENCY_WORDS)
 _add_usage = _adding_statement(DailyUsage, COUNTS)
 _add_latency = _adding_statement(DailyLatency, ("count",))
+_add_hours = _adding_statement(HourlyUsage, HOUR_COUNTS)
+_add_hours_ttft = _adding_statement(HourlyTtft, ("count",))
 _FAILED = UsageRecord.Status.FAILED.value
 _OF_STATUS = {status: COUNTS.index(status) for status in UsageRecord.Status.values}
 _TTFT = DailyLatency.Measure.TTFT.value
@@ -334,5 +406,6 @@ _DURATION = DailyLatency.Measure.DURATION.value
         "duration_count",
     ),
 )
+_HOUR_ADJUSTED = HOUR_COUNTS.index("adjusted_usd")
 _ADJUSTING_LOCK = 0x11A6_AD10
 """The number of the advisory lock on PostgreSQL; it need only differ from other locks in the same database."""

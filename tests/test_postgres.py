@@ -141,12 +141,15 @@ from django.db import connection
 from django.db.models import Sum
 from accounting import rollups
 from accounting.ledger import write_rows
-from accounting.models import DailyLatency, DailyUsage, UsageRecord
+from accounting.models import DailyLatency, DailyUsage, HourlyTtft, HourlyUsage, UsageRecord
 from tests.factories.accounting import make_entry
 
 def entries(numbers):
     return [
-        make_entry(id=f"both-{n}", team="both", session=str(n % 7), ttft_ms=n, cost_usd=Decimal("0.1")) for n in numbers
+        make_entry(
+            id=f"both-{n}", team="both", provider=f"both-{n % 2}", session=str(n % 7), ttft_ms=n, cost_usd=Decimal("0.1")
+        )
+        for n in numbers
     ]
 
 def write(step):
@@ -161,9 +164,19 @@ print(UsageRecord.objects.filter(team="both").count())
 print(DailyUsage.objects.filter(team="both").count())
 print(*DailyUsage.objects.filter(team="both").aggregate(a=Sum("attempts"), b=Sum("cost_usd")).values())
 print(DailyLatency.objects.filter(team="both").aggregate(n=Sum("count"))["n"])
+print(*HourlyUsage.objects.filter(provider__startswith="both").order_by("provider").values_list("hour", "requests", "cost_usd"))
+from accounting import recount
+print(len(recount.look().differences))
 """)
 
-    assert lines == ["400", "7", "400 40.000000000000", "400"]
+    assert lines == [
+        "400",
+        "14",  # 7 sessions at 2 providers
+        "400 40.000000000000",
+        "400",
+        "(12, 200, Decimal('20.000000000000')) (12, 200, Decimal('20.000000000000'))",
+        "0",
+    ]
 
 
 def test_repairing_sums_while_records_are_written_leaves_them_right(installation: Installation):
@@ -246,7 +259,7 @@ write_rows([
     make_entry(id=f"sum-{n}", team="sums", cost_usd=Decimal("0.1") + from_pico(2 * n + 1)) for n in range(300)
 ])
 write_rows([
-    make_entry(id=f"large-{n}", team="large", session=str(n), cost_usd=Decimal(9_000_000)) for n in range(3)
+    make_entry(id=f"large-{n}", team="large", provider=f"large-{n}", cost_usd=Decimal(9_000_000)) for n in range(3)
 ])
 for team in ("sums", "large"):
     print(UsageRecord.objects.filter(team=team).aggregate(total=Sum("cost_usd"))["total"])

@@ -1,19 +1,29 @@
-"""The daily sums against the rows: what differs is found to the last digit, and made right."""
+"""The daily and hourly sums against the rows: what differs is found to the last digit, and made right."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 from django.db import connection
 
 from accounting import recount, rollups
 from accounting.ledger import write_rows
-from accounting.models import Adjustment, DailyLatency, DailyUsage, UsageRecord
+from accounting.models import (
+    Adjustment,
+    DailyLatency,
+    DailyUsage,
+    HourlyTtft,
+    HourlyUsage,
+    UsageRecord,
+)
 from benchmarks.million import fill
 from benchmarks.records import days_until, records
 from tests.factories.accounting import make_entry, make_usage
 
 pytestmark = pytest.mark.django_db
+hourly_sums_of_records = import_module("accounting.migrations.0012_hourly_sums_of_records")
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 STEP_USD = Decimal("0.000000000001")
 
@@ -21,6 +31,13 @@ STEP_USD = Decimal("0.000000000001")
 def falsify(statement: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(statement)
+
+
+def all_sums() -> list[dict[str, dict[str, object]]]:
+    return [
+        {row["id"]: row for row in model.objects.values()}
+        for model in (DailyUsage, DailyLatency, HourlyUsage, HourlyTtft)
+    ]
 
 
 def book_adjustment(record: UsageRecord, amount_usd: Decimal, run: str) -> None:
@@ -42,10 +59,11 @@ def book_adjustment(record: UsageRecord, amount_usd: Decimal, run: str) -> None:
 def some_days():
     write_rows(
         make_entry(
-            started_at=NOON + timedelta(days=number % 3, seconds=number),
+            started_at=NOON + timedelta(days=number % 3, minutes=number),
             session=f"s-{number % 5}",
             attempt=1 + number % 2,
             status=("succeeded", "failed", "client_closed", "interrupted")[number % 4],
+            error="UpstreamBroken" if number % 4 == 1 else "",
             cost_usd=None if number % 7 == 0 else STEP_USD * (number * 7919 + 1),
             cache_saved_usd=None if number % 3 else -STEP_USD * number,
             prompt_tokens=number,
@@ -90,6 +108,16 @@ def test_no_sum_can_be_wrong_unseen(name):
 
 
 @pytest.mark.usefixtures("some_days")
+@pytest.mark.parametrize("name", rollups.HOUR_COUNTS)
+def test_no_sum_of_an_hour_can_be_wrong_unseen(name):
+    falsify(f'UPDATE accounting_hourlyusage SET "{name}" = "{name}" + 1')
+    found = recount.look().differences
+
+    assert {(difference.table, difference.name) for difference in found} == {("hourly usage", name)}
+    assert {difference.words["hour"] for difference in found} == {12, 13}
+
+
+@pytest.mark.usefixtures("some_days")
 @pytest.mark.parametrize(
     "statement",
     [
@@ -100,12 +128,26 @@ def test_no_sum_can_be_wrong_unseen(name):
         "UPDATE accounting_dailyusage SET adjusted_usd = 0, unpriced = 9",
         "INSERT INTO accounting_dailylatency SELECT 'x', \"on\", team, provider, provider_kind,"
         " upstream_model, measure, 7000, 3 FROM accounting_dailylatency LIMIT 1",
+        "DELETE FROM accounting_hourlyusage",
+        "DELETE FROM accounting_hourlyttft WHERE hour = 12",
+        "UPDATE accounting_hourlyttft SET count = count + 1",
+        "UPDATE accounting_hourlyusage SET adjusted_usd = 0",
     ],
-    ids=["lost", "buckets lost", "all lost", "buckets wrong", "adjustments lost", "invented"],
+    ids=[
+        "lost",
+        "buckets lost",
+        "all lost",
+        "buckets wrong",
+        "adjustments lost",
+        "invented",
+        "hours lost",
+        "an hour's buckets lost",
+        "an hour's buckets wrong",
+        "an hour's adjustments lost",
+    ],
 )
 def test_repair_makes_sums_equal_to_rows(statement):
-    before = {row["id"]: row for row in DailyUsage.objects.values()}
-    buckets = set(DailyLatency.objects.values_list("id", "count"))
+    before = all_sums()
     falsify(statement)
 
     found = recount.look(repair=True)
@@ -113,8 +155,7 @@ def test_repair_makes_sums_equal_to_rows(statement):
     assert found.differences
     assert found.repaired
     assert not recount.look().differences
-    assert {row["id"]: row for row in DailyUsage.objects.values()} == before
-    assert set(DailyLatency.objects.values_list("id", "count")) == buckets
+    assert all_sums() == before
 
 
 @pytest.mark.usefixtures("some_days")
@@ -131,19 +172,20 @@ def test_only_the_days_that_are_asked_for_are_looked_at():
 
 
 @pytest.mark.usefixtures("some_days")
-def test_records_from_before_there_were_sums_are_filled_in_once(django_assert_max_num_queries):
-    before = {row["id"]: row for row in DailyUsage.objects.values()}
-    # Interrupted after the newest day: the others are still missing.
-    falsify("DELETE FROM accounting_dailyusage WHERE \"on\" < '2026-11-22'")
+def test_the_migration_makes_the_sums_of_hours_that_the_ledger_would_have_kept():
+    before = all_sums()
+    falsify("DELETE FROM accounting_hourlyusage")
+    falsify("DELETE FROM accounting_hourlyttft")
 
-    assert recount.fill_missing() == 3
-    assert {row["id"]: row for row in DailyUsage.objects.values()} == before
-    with django_assert_max_num_queries(2):
-        assert recount.fill_missing() == 0
+    hourly_sums_of_records.add_up(apps, connection.schema_editor())
+
+    assert all_sums() == before
 
 
-def test_nothing_is_filled_in_without_records():
-    assert recount.fill_missing() == 0
+def test_the_migration_of_an_empty_ledger_makes_nothing():
+    hourly_sums_of_records.add_up(apps, connection.schema_editor())
+
+    assert all_sums() == [{}, {}, {}, {}]
 
 
 def test_a_small_copy_of_the_million_adds_up(django_assert_num_queries):
@@ -153,8 +195,8 @@ def test_a_small_copy_of_the_million_adds_up(django_assert_num_queries):
     assert UsageRecord.objects.count() == 20_000
     assert recount.look().differences == ()
     assert DailyUsage.objects.count() < 8000
-    # 3 bounds and the archives; then begin, 3 groups, adjustments, 2 comparisons and end.
-    with django_assert_num_queries(12):
+    # 3 bounds and the archives; then begin, 5 groups, adjustments, 4 comparisons and end.
+    with django_assert_num_queries(16):
         recount.look(days[0], days[0])
 
 

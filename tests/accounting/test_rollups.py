@@ -1,4 +1,4 @@
-"""Daily sums: equal to the rows they stand for, whatever is written twice or corrected, and percentiles at most 5 % off."""
+"""Daily and hourly sums: equal to the rows they stand for, whatever is written twice or corrected, and percentiles at most 5 % off."""
 
 import itertools
 import random
@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from accounting import rollups
 from accounting.ledger import Entry, write_rows
-from accounting.models import Adjustment, DailyLatency, DailyUsage, UsageRecord
+from accounting.models import (
+    Adjustment,
+    DailyLatency,
+    DailyUsage,
+    HourlyTtft,
+    HourlyUsage,
+    UsageRecord,
+)
 from accounting.rollups import BOUNDS_MS, bucket_of, percentile
 from tests.factories.accounting import make_entry
 
@@ -78,7 +85,37 @@ def sums_of_rows() -> tuple[dict[str, dict[str, object]], dict[str, int]]:
     return usage, latency
 
 
+def sums_of_hours() -> tuple[dict[rollups.Key, dict[str, object]], dict[rollups.Key, int]]:
+    """The same by the hour: sums by day, hour, provider and error, and counts by day, hour and bucket."""
+    hours: dict[rollups.Key, dict[str, object]] = {}
+    buckets: dict[rollups.Key, int] = {}
+    for row in UsageRecord.objects.all():
+        on, hour = row.started_at.date(), row.started_at.hour
+        sums = hours.setdefault(
+            (on, hour, row.provider, row.error), dict.fromkeys(rollups.HOUR_COUNTS, 0)
+        )
+        sums["attempts"] += 1
+        sums["requests"] += 1 if row.attempt == 1 else 0
+        sums["failed"] += 1 if row.status == "failed" else 0
+        sums["prompt_tokens"] += row.prompt_tokens or 0
+        sums["completion_tokens"] += row.completion_tokens or 0
+        sums["cost_usd"] += row.cost_usd or 0
+        sums["adjusted_usd"] += sum(
+            found.amount_usd for found in Adjustment.objects.filter(record_id=row.pk)
+        )
+        if row.ttft_ms is not None:
+            slot = (on, hour, bucket_of(row.ttft_ms))
+            buckets[slot] = buckets.get(slot, 0) + 1
+    return hours, buckets
+
+
 def assert_sums_equal_rows() -> None:
+    hours, buckets = sums_of_hours()
+    assert {
+        (row.on, row.hour, row.provider, row.error): {n: getattr(row, n) for n in rollups.HOUR_COUNTS}
+        for row in HourlyUsage.objects.all()
+    } == hours  # fmt: skip
+    assert {(row.on, row.hour, row.bucket): row.count for row in HourlyTtft.objects.all()} == buckets  # fmt: skip
     usage, latency = sums_of_rows()
     assert {row.pk: {n: getattr(row, n) for n in rollups.COUNTS} for row in DailyUsage.objects.all()} == usage  # fmt: skip
     assert dict(DailyLatency.objects.values_list("pk", "count")) == latency
@@ -178,6 +215,27 @@ def test_each_day_and_each_word_has_sums_of_its_own():
 
 
 @pytest.mark.django_db
+def test_each_hour_provider_and_error_has_sums_of_its_own():
+    hour = datetime(2026, 11, 21, 9, tzinfo=UTC)
+    write_rows(
+        [
+            make_entry(started_at=hour - timedelta(microseconds=1), ttft_ms=9),
+            make_entry(started_at=hour, ttft_ms=9, cost_usd=Decimal("0.25")),
+            make_entry(started_at=hour + timedelta(minutes=59), ttft_ms=9, attempt=2),
+            make_entry(started_at=hour, provider="litellm", error="Lost", status="failed"),
+        ]
+    )
+
+    names = ("hour", "provider", "error", "attempts", "requests", "failed", "cost_usd")
+    assert set(HourlyUsage.objects.values_list(*names)) == {
+        (8, "openrouter", "", 1, 1, 0, 0),
+        (9, "openrouter", "", 2, 1, 0, Decimal("0.25")),
+        (9, "litellm", "Lost", 1, 1, 1, 0),
+    }
+    assert set(HourlyTtft.objects.values_list("hour", "bucket", "count")) == {(8, 9, 1), (9, 9, 2)}
+
+
+@pytest.mark.django_db
 def test_words_that_run_into_each_other_are_kept_apart():
     write_rows([make_entry(session="a,", agent="b"), make_entry(session="a", agent=",b")])
 
@@ -207,13 +265,14 @@ def test_sums_are_lost_with_the_rows_when_a_batch_fails():
         write_rows([make_entry(), make_entry(alias=None)])
 
     assert not DailyUsage.objects.exists()
+    assert not HourlyUsage.objects.exists()
     assert not UsageRecord.objects.exists()
 
 
 @pytest.mark.django_db
 def test_a_batch_takes_the_same_few_statements_whatever_its_size(django_assert_num_queries):
     write_rows([make_entry()])
-    with django_assert_num_queries(5):  # begin, rows, sums, buckets, end
+    with django_assert_num_queries(7):  # begin, rows, sums and buckets of days, of hours, end
         write_rows([make_entry(session=str(n), ttft_ms=n, duration_ms=n * 9) for n in range(200)])
 
 
@@ -225,6 +284,8 @@ _entries = st.builds(
     session=st.sampled_from(["", "a", "b"]),
     attempt=st.sampled_from([1, 2]),
     status=st.sampled_from(["succeeded", "failed", "client_closed", "interrupted"]),
+    provider=st.sampled_from(["openrouter", "litellm"]),
+    error=st.sampled_from(["", "UpstreamBroken"]),
     ttft_ms=st.none() | st.integers(0, 5000),
     duration_ms=st.none() | st.integers(0, 2**31 - 1),
     prompt_tokens=st.none() | st.integers(0, 2**31 - 1),

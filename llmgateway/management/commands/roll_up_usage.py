@@ -1,4 +1,4 @@
-"""Compares the daily sums with the ledger's rows, and makes them anew where they differ."""
+"""Compares the daily and hourly sums with the ledger's rows, and makes them anew where they differ."""
 
 import json
 import sys
@@ -19,8 +19,8 @@ LINES_MAX = 50
 
 class Command(BaseCommand):
     help = (
-        "Compare the daily sums, which reports are made of, with the ledger's rows, to the last digit. Exits with 1 "
-        "when they differ. The gateway may run meanwhile."
+        "Compare the daily and hourly sums, which reports and the dashboard are made of, with the ledger's rows, to "
+        "the last digit. Exits with 1 when they differ. The gateway may run meanwhile."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -61,7 +61,7 @@ class Command(BaseCommand):
             self._tell(found)
         if found.differences and not options["repair"]:
             raise CommandError(
-                "The daily sums are not what the rows say. roll_up_usage --repair makes them anew.",
+                "The sums are not what the rows say. roll_up_usage --repair makes them anew.",
                 returncode=1,
             )
 
