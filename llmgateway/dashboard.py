@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from accounting import snapshot as keys_snapshot
 from accounting.models import UsageRecord
 from llmgateway.attention import budgets_near_their_limit, concerns, resting
-from llmgateway.day_figures import DAYS, NOW_MINUTES, figure_cards
+from llmgateway.day_figures import NOW_MINUTES, day_began_at, errors_of_last_day, figure_cards
 from llmgateway.first_steps.pages import may_set_up
 from routing.admin.page import live_state
 from routing.models import Provider, ProviderCheck
@@ -36,8 +36,9 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     context.update(
         title="Dashboard",
         now_minutes=NOW_MINUTES,
-        trend_days=DAYS,
+        day_began_at=day_began_at(now),
         cards=figure_cards(now) if latest else [],
+        errors=errors_of_last_day(now),
         leads_to_first_steps=not latest and may_set_up(request),
         concerns=concerns(),
         resting=resting(now),

@@ -1,34 +1,40 @@
-"""The dashboard's figures: the last minutes from the ledger's newest rows, days from the daily sums.
+"""The dashboard's figures: the last minutes from the ledger's newest rows, the last day from the hourly sums.
 
-What is read is bounded: the newest rows of some minutes, and the sums of two weeks.
+What is read is bounded, however long the ledger is: the newest rows of some minutes, and the sums of three days. A day
+is 24 columns of an hour each (UTC), of which the last is the running one; it is told beside the 24 before.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
-from django.db.models import Sum
+from django.db.models import Q, Sum
+from django.urls import reverse
 
-from accounting.models import DailyLatency, DailyUsage, UsageRecord
+from accounting.models import HourlyTtft, HourlyUsage, UsageRecord
 from accounting.rollups import percentile
 from accounting.templatetags.amounts import MANY, percent, tokens, usd
 
 NOW_MINUTES = 5
 NOW_ROWS_MAX = 5000
-DAYS = 14
-MEDIAN = 0.5
+HOURS = 24
+HOUR = timedelta(hours=1)
+MEDIAN, SLOW = 0.5, 0.95
 SUMMED = {"requests", "spend_usd", "tokens"}
 SPARK_WIDTH, SPARK_HEIGHT = 100, 24
+ERRORS_MAX = 6
 FAILED = UsageRecord.Status.FAILED.value
 NONE = "–"
+_COUNTS = ("requests", "attempts", "failed", "prompt_tokens", "completion_tokens")
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What happened in a span of time. ``ttft_ms`` is the median; ``is_cut`` where only the newest rows were read."""
+    """What happened in a span of time. ``is_cut`` where only the newest rows were read."""
 
     requests: int = 0
     attempts: int = 0
@@ -36,6 +42,7 @@ class Span:
     tokens: int = 0
     spend_usd: Decimal = Decimal(0)
     ttft_ms: int | None = None
+    slow_ttft_ms: int | None = None
     is_cut: bool = False
 
     @property
@@ -46,21 +53,97 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Spark:
-    """A line without axes: where it goes through, and in words what it shows."""
+    """Lines without axes: where that of the last day goes through, that of the day before, and in words what they show."""
 
     points: str
+    before: str
     words: str
 
 
 @dataclass(frozen=True, slots=True)
 class FigureCard:
-    """One figure now, today and yesterday, ready to be shown."""
+    """One figure now, over the last day, the day before, today and yesterday, ready to be shown."""
 
     label: str
     now: str
+    day: str
+    day_before: str
     today: str
     yesterday: str
     spark: Spark | None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorLine:
+    """Attempts at a provider that failed alike: how many, their share of the provider's, and where they are listed."""
+
+    provider: str
+    error: str
+    failed: int
+    share: float
+    link: str
+
+
+@dataclass(slots=True)
+class _Hour:
+    """Sums of one hour; ``ttfts`` counts attempts by bucket."""
+
+    requests: int = 0
+    attempts: int = 0
+    failed: int = 0
+    tokens: int = 0
+    spend_usd: Decimal = Decimal(0)
+    ttfts: Counter[int] = field(default_factory=Counter)
+
+
+class Hours:
+    """The sums of each hour since the begin of a day, as they stand when this is made. Two queries."""
+
+    def __init__(self, since_on: date) -> None:
+        self._by_begin: dict[datetime, _Hour] = {}
+        sums = (*map(Sum, _COUNTS), Sum("cost_usd"), Sum("adjusted_usd"))
+        found = HourlyUsage.objects.filter(on__gte=since_on).order_by().values_list("on", "hour")
+        for on, hour, *counts, cost_usd, adjusted_usd in found.annotate(*sums):
+            # PostgreSQL sums whole numbers of eight bytes as decimals.
+            requests, attempts, failed, prompt, completion = map(int, counts)
+            spend_usd = cost_usd + adjusted_usd
+            self._by_begin[_begin_of(on, hour)] = _Hour(
+                requests, attempts, failed, prompt + completion, spend_usd
+            )
+        counted = HourlyTtft.objects.filter(on__gte=since_on).order_by()
+        for on, hour, bucket, count in counted.values_list("on", "hour", "bucket", "count"):
+            self._by_begin.setdefault(_begin_of(on, hour), _Hour()).ttfts[bucket] += count
+
+    def between(self, began_at: datetime, ended_at: datetime) -> Span:
+        """What happened in the hours that began from one moment to before another."""
+        found = [hour for at, hour in self._by_begin.items() if began_at <= at < ended_at]
+        ttfts: Counter[int] = Counter()
+        for hour in found:
+            ttfts.update(hour.ttfts)
+        return Span(
+            requests=sum(hour.requests for hour in found),
+            attempts=sum(hour.attempts for hour in found),
+            failed=sum(hour.failed for hour in found),
+            tokens=sum(hour.tokens for hour in found),
+            spend_usd=sum((hour.spend_usd for hour in found), Decimal(0)),
+            ttft_ms=percentile(ttfts, MEDIAN),
+            slow_ttft_ms=percentile(ttfts, SLOW),
+        )
+
+    def each_between(self, began_at: datetime, ended_at: datetime) -> list[Span]:
+        """The same for each of the hours, also those in which nothing happened."""
+        begins = (began_at + n * HOUR for n in range((ended_at - began_at) // HOUR))
+        return [self.between(begin, begin + HOUR) for begin in begins]
+
+
+def _begin_of(on: date, hour: int) -> datetime:
+    return datetime.combine(on, time(hour), UTC)
+
+
+def day_began_at(now: datetime) -> datetime:
+    """When the last day began: 24 columns of an hour, of which the running one is the last."""
+    running = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    return running - (HOURS - 1) * HOUR
 
 
 def last_minutes(now: datetime) -> Span:
@@ -83,70 +166,82 @@ def last_minutes(now: datetime) -> Span:
         failed=sum(row[1] == FAILED for row in rows),
         tokens=sum((row[3] or 0) + (row[4] or 0) for row in rows),
         spend_usd=sum((row[2] for row in rows if row[2] is not None), Decimal(0)),
-        ttft_ms=ttfts[len(ttfts) // 2] if ttfts else None,
+        ttft_ms=ttfts[int(len(ttfts) * MEDIAN)] if ttfts else None,
+        slow_ttft_ms=ttfts[int(len(ttfts) * SLOW)] if ttfts else None,
         is_cut=len(rows) == NOW_ROWS_MAX,
     )
 
 
-def days_until(last_on: date) -> list[Span]:
-    """The last days (UTC), the oldest first, also those on which nothing happened. Two queries."""
-    first_on = last_on - timedelta(days=DAYS - 1)
-    names = ("requests", "attempts", "failed", "prompt_tokens", "completion_tokens")
-    amounts = ("cost_usd", "adjusted_usd")
-    sums = {f"sum_{name}": Sum(name) for name in (*names, *amounts)}
-    found = DailyUsage.objects.filter(on__gte=first_on, on__lte=last_on).order_by()
-    by_day: dict[date, Mapping[str, Any]] = {
-        row["on"]: row for row in found.values("on").annotate(**sums)
-    }
-    medians = _medians(first_on, last_on)
-    days = (first_on + timedelta(days=number) for number in range(DAYS))
-    return [_day(by_day.get(on, {}), medians.get(on)) for on in days]
-
-
-def _day(row: Mapping[str, Any], ttft_ms: int | None) -> Span:
-    # PostgreSQL sums whole numbers of eight bytes as decimals.
-    def count(name: str) -> int:
-        return int(row.get(f"sum_{name}") or 0)
-
-    spend = (row.get("sum_cost_usd") or Decimal(0)) + (row.get("sum_adjusted_usd") or Decimal(0))
-    both = count("prompt_tokens") + count("completion_tokens")
-    return Span(count("requests"), count("attempts"), count("failed"), both, spend, ttft_ms=ttft_ms)
-
-
-def _medians(first_on: date, last_on: date) -> dict[date, int | None]:
-    """The median TTFT of each day, from the counts by bucket."""
-    counts: dict[date, Counter[int]] = {}
-    rows = DailyLatency.objects.order_by().filter(
-        on__gte=first_on, on__lte=last_on, measure=DailyLatency.Measure.TTFT
-    )
-    for on, bucket, count in (
-        rows.values("on", "bucket").annotate(sum=Sum("count")).values_list("on", "bucket", "sum")
-    ):
-        counts.setdefault(on, Counter())[bucket] = int(count)
-    return {on: percentile(of_day, MEDIAN) for on, of_day in counts.items()}
-
-
 def figure_cards(now: datetime) -> list[FigureCard]:
     """The figures of the dashboard. Three queries."""
-    recent, days = last_minutes(now), days_until(now.date())
-    more = "+" if recent.is_cut else ""
-    wanted = (
-        ("Requests", "requests", tokens),
-        ("Spend", "spend_usd", usd),
-        ("Tokens", "tokens", _many),
-        ("Errors", "error_share", percent),
-        ("TTFT, median", "ttft_ms", _ms),
+    day, begin = HOURS * HOUR, day_began_at(now)
+    midnight = datetime.combine(now.astimezone(UTC).date(), time(), UTC)
+    hours = Hours((begin - day).date())
+    recent = last_minutes(now)
+    spans = (
+        hours.between(begin, begin + day),
+        hours.between(begin - day, begin),
+        hours.between(midnight, midnight + day),
+        hours.between(midnight - day, midnight),
     )
+    lines = (hours.each_between(begin, begin + day), hours.each_between(begin - day, begin))
+    return [_card(figure, recent, spans, lines) for figure in _figures()]
+
+
+class _Figure(NamedTuple):
+    """A figure of the dashboard: its label, the name of its attribute of ``Span``, and how it is written."""
+
+    label: str
+    name: str
+    show: Callable[[Any], str]
+
+
+def _figures() -> tuple[_Figure, ...]:
+    return (
+        _Figure("Requests", "requests", tokens),
+        _Figure("Spend", "spend_usd", usd),
+        _Figure("Tokens", "tokens", _many),
+        _Figure("Errors", "error_share", percent),
+        _Figure("TTFT, median", "ttft_ms", _ms),
+        _Figure("TTFT, 95 % below", "slow_ttft_ms", _ms),
+    )
+
+
+def _card(
+    figure: _Figure, recent: Span, spans: Sequence[Span], lines: Sequence[Sequence[Span]]
+) -> FigureCard:
+    label, name, show = figure
+    day, day_before, today, yesterday = (show(getattr(span, name)) for span in spans)
+    columns, before = ([getattr(hour, name) for hour in line] for line in lines)
+    now = show(getattr(recent, name)) + ("+" if recent.is_cut and name in SUMMED else "")
+    line = spark(columns, before, show)
+    return FigureCard(label, now, day, day_before, today, yesterday, line)
+
+
+def errors_of_last_day(now: datetime) -> list[ErrorLine]:
+    """What failed over the last day, by provider and error, the most frequent first. One query."""
+    begin = day_began_at(now)
+    of_day = Q(on=begin.date(), hour__gte=begin.hour) | Q(on__gt=begin.date())
+    rows = HourlyUsage.objects.filter(of_day).order_by().values_list("provider", "error")
+    attempts: Counter[str] = Counter()
+    failed: Counter[tuple[str, str]] = Counter()
+    for provider, error, of_all, of_failed in rows.annotate(
+        of_all=Sum("attempts"), of_failed=Sum("failed")
+    ):
+        attempts[provider] += int(of_all)
+        failed[provider, error] += int(of_failed)
     return [
-        FigureCard(
-            label,
-            show(getattr(recent, name)) + (more if name in SUMMED else ""),
-            show(getattr(days[-1], name)),
-            show(getattr(days[-2], name)),
-            spark([getattr(day, name) for day in days], show),
+        ErrorLine(
+            provider, error, count, count / attempts[provider], _listed(provider, error, begin)
         )
-        for label, name, show in wanted
+        for (provider, error), count in failed.most_common(ERRORS_MAX)
+        if count > 0
     ]
+
+
+def _listed(provider: str, error: str, since: datetime) -> str:
+    words = {"provider": provider, "error": error, "from": f"{since:%Y-%m-%dT%H:%M}"}
+    return f"{reverse('accounting:requests')}?{urlencode(words)}"
 
 
 def _many(count: int) -> str:
@@ -161,19 +256,25 @@ def _ms(value: int | None) -> str:
     return NONE if value is None else f"{value:,} ms"
 
 
-def spark(values: Sequence[Any], show: Any) -> Spark | None:
-    """A line through the values, from 0 to the highest; None where it would be flat on the ground.
+def spark(values: Sequence[Any], before: Sequence[Any], show: Callable[[Any], str]) -> Spark | None:
+    """Lines through the values of each hour and of the same hours before, from 0 to the highest of all.
 
-    Days without a value are passed over.
+    None where the first would be flat on the ground. Hours without a value are passed over.
     """
     highest = max((value for value in values if value is not None), default=0)
     if not highest:
         return None
-    step = SPARK_WIDTH / max(1, len(values) - 1)
+    ceiling = max([highest, *(value for value in before if value is not None)])
+    words = f"By the hour, the last {len(values)}; {show(highest)} in the highest."
+    return Spark(_line(values, ceiling), _line(before, ceiling), words)
+
+
+def _line(values: Iterable[Any], ceiling: Any) -> str:
+    step = SPARK_WIDTH / (HOURS - 1)
     room = SPARK_HEIGHT - 2  # half of the line's own width at either side
-    points = " ".join(
-        f"{number * step:.1f},{1 + room - room * float(value / highest):.1f}"
+    points = [
+        f"{number * step:.1f},{1 + room - room * float(value / ceiling):.1f}"
         for number, value in enumerate(values)
         if value is not None
-    )
-    return Spark(points, f"The last {len(values)} days; {show(highest)} on the highest.")
+    ]
+    return " ".join(points * 2 if len(points) == 1 else points)  # a line to itself shows as a dot

@@ -10,11 +10,13 @@ from django.db import connection, models
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from accounting.models import DailyLatency, DailyUsage, UsageRecord
+from accounting.models import DailyLatency, DailyUsage, HourlyTtft, HourlyUsage, UsageRecord
 from tests.factories.accounting import make_usage
 
 ATTEMPTS = 100_000
 SUMS = 20_000
+HOURLY = 6000
+"""Some 35 of each hour that has any: as many providers with errors, or buckets of TTFT."""
 TRIES = 3
 MOMENTS = {
     "sqlite": (
@@ -45,6 +47,8 @@ def write_many() -> None:
     _multiply(UsageRecord, ATTEMPTS, id="'r' || n", request_id="'q' || n", started_at=at)
     _multiply(DailyUsage, SUMS, {"on": on}, id="'u' || n")
     _multiply(DailyLatency, SUMS, {"on": on}, id="'l' || n", bucket="n % 100")
+    for model in (HourlyUsage, HourlyTtft):
+        _multiply(model, HOURLY, {"on": on}, id="'h' || n", hour="n % 24")
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
 

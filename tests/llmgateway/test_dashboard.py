@@ -1,6 +1,7 @@
 """The first page of the admin: how things are now, and what needs attention."""
 
 import html
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -10,8 +11,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from accounting import budget_alerts
-from accounting.models import Budget, Team, VirtualKey
+from accounting import budget_alerts, rollups
+from accounting.models import Adjustment, Budget, Team, UsageRecord, VirtualKey
 from conversion.errors import UpstreamBroken, UpstreamUnauthorized
 from llmgateway import attention, current, dashboard, day_figures
 from llmgateway.runtime import refresh_pictures
@@ -106,26 +107,108 @@ def test_limits_that_are_not_counted_together_are_told(held):
 # The figures.
 
 
-def test_the_last_minutes_and_the_days_are_told(held):
+@pytest.fixture
+def some_hours() -> None:
     fresh = NOON - timedelta(minutes=2)
     make_usage(
         started_at=fresh, prompt_tokens=10, completion_tokens=5, cost_usd=Decimal(2), ttft_ms=100
     )
-    make_usage(started_at=fresh, status="failed", ttft_ms=None)
+    make_usage(started_at=fresh, status="failed", error="UpstreamBroken", ttft_ms=None)
     make_usage(started_at=fresh, attempt=2, ttft_ms=300, cost_usd=Decimal(1))
     make_usage(started_at=NOON - timedelta(minutes=6), cost_usd=Decimal(4), ttft_ms=500)
-    make_usage(started_at=NOON - timedelta(days=1), cost_usd=Decimal(8), ttft_ms=700)
+    make_usage(started_at=NOON - timedelta(hours=22), cost_usd=Decimal(8), ttft_ms=700)
+    make_usage(started_at=NOON - timedelta(hours=24), cost_usd=Decimal(16), ttft_ms=900)
     make_usage(started_at=NOON - timedelta(days=20), cost_usd=Decimal(100))
-    now, days = day_figures.last_minutes(NOON), day_figures.days_until(NOON.date())
+
+
+@pytest.mark.usefixtures("some_hours")
+def test_the_last_minutes_are_told():
+    now = day_figures.last_minutes(NOON)
 
     assert (now.requests, now.attempts, now.failed) == (2, 3, 1)
-    assert (now.tokens, now.spend_usd, now.ttft_ms) == (15, Decimal(3), 300)
-    assert len(days) == day_figures.DAYS
-    assert (days[-1].requests, days[-1].spend_usd) == (3, Decimal(7))
-    assert days[-1].error_share == 0.25  # 1 of 4 attempts
-    assert days[-1].ttft_ms == pytest.approx(300, rel=0.06)
-    assert (days[-2].requests, days[-2].spend_usd) == (1, Decimal(8))
-    assert days[0] == day_figures.Span()
+    assert (now.tokens, now.spend_usd) == (15, Decimal(3))
+    assert (now.ttft_ms, now.slow_ttft_ms) == (300, 300)
+
+
+@pytest.mark.usefixtures("some_hours")
+def test_a_day_is_the_running_hour_and_the_23_before():
+    begin = day_figures.day_began_at(NOON)
+    hours = day_figures.Hours(begin.date())
+    day = hours.between(begin, begin + timedelta(days=1))
+
+    assert begin == datetime(2026, 11, 19, 13, tzinfo=UTC)
+    assert day_figures.day_began_at(NOON + timedelta(minutes=59)) == begin
+    assert (day.requests, day.attempts, day.failed) == (4, 5, 1)
+    assert (day.spend_usd, day.tokens) == (Decimal(15), 15)  # 2 + 1 + 4 + 8
+    assert day.error_share == 0.2  # 1 of 5 attempts
+    assert day.ttft_ms == pytest.approx(300, rel=0.06)
+    assert day.slow_ttft_ms == pytest.approx(700, rel=0.06)
+    before = hours.between(begin - timedelta(days=1), begin)
+    assert (before.requests, before.spend_usd, before.ttft_ms) == (1, 16, pytest.approx(900, rel=0.06))  # fmt: skip
+    columns = hours.each_between(begin, begin + timedelta(days=1))
+    assert [hour.requests for hour in columns] == [0, 1, *[0] * 20, 3, 0]
+    assert columns[0] == day_figures.Span()
+
+
+@pytest.mark.usefixtures("some_hours")
+def test_a_correction_counts_in_the_hour_of_its_record():
+    record = UsageRecord.objects.get(cost_usd=Decimal(8))
+    adjustment = Adjustment(
+        record_id=record.pk,
+        record_started_at=record.started_at,
+        team=record.team,
+        key_id=record.key_id,
+        amount_usd=Decimal("0.5"),
+        reason="new prices",
+        run="run-1",
+        at=NOON,
+    )
+    adjustment.save(force_insert=True)
+    rollups.apply_adjustments([adjustment], [record])
+    begin = day_figures.day_began_at(NOON)
+
+    day = day_figures.Hours(begin.date()).between(begin, begin + timedelta(days=1))
+    assert day.spend_usd == Decimal("15.5")  # 2 + 1 + 4 + 8, and 0.5 of the correction
+
+
+@pytest.mark.usefixtures("some_hours")
+def test_each_figure_is_told_now_and_beside_the_day_before(django_assert_num_queries):
+    with django_assert_num_queries(3):
+        requests, spend, tokens, errors, ttft, slow = day_figures.figure_cards(NOON)
+
+    assert (requests.now, requests.day, requests.day_before) == ("2", "4", "1")
+    assert (requests.today, requests.yesterday) == ("3", "2")
+    assert (spend.day, spend.day_before, spend.today) == ("$15.00", "$16.00", "$7.00")
+    assert (tokens.day, errors.day, errors.day_before) == ("15", "20.0 %", "0.0 %")
+    assert (ttft.now, slow.now) == ("300 ms", "300 ms")
+    assert requests.spark.words == "By the hour, the last 24; 3 in the highest."
+    assert len(requests.spark.points.split()) == len(requests.spark.before.split()) == 24
+
+
+def test_what_failed_is_told_by_provider_and_error_the_most_frequent_first(
+    django_assert_num_queries,
+):
+    for number in range(4):
+        make_usage(started_at=NOON - timedelta(hours=number), provider="near", status="succeeded")
+        make_usage(started_at=NOON - timedelta(hours=number), provider="near", status="failed", error="Slow")  # fmt: skip
+    make_usage(started_at=NOON, provider="far", status="failed", error="Lost")
+    make_usage(started_at=NOON - timedelta(hours=23, minutes=59), provider="far", status="failed", error="Old")  # fmt: skip
+    make_usage(started_at=NOON, provider="far", status="client_closed", error="ClientGone")
+    with django_assert_num_queries(1):
+        slow, lost = day_figures.errors_of_last_day(NOON)
+
+    assert (slow.provider, slow.error, slow.failed, slow.share) == ("near", "Slow", 4, 0.5)
+    assert (lost.provider, lost.error, lost.failed, lost.share) == ("far", "Lost", 1, 0.5)
+    assert slow.link == "/usage/requests/?provider=near&error=Slow&from=2026-11-19T13%3A00"
+
+
+def test_the_page_leads_from_an_error_to_its_requests(held, admin_client):
+    make_usage(started_at=datetime.now(UTC), status="failed", error="UpstreamBroken")
+    page = page_of(admin_client)
+    link = re.search(r'href="(/usage/requests/[^"]+)">openrouter: UpstreamBroken</a>', page)
+
+    assert "1 attempt, 100.0 % of those at openrouter" in page
+    assert "/usage/requests/req_" in html.unescape(admin_client.get(link[1]).content.decode())
 
 
 def test_only_the_newest_rows_of_many_are_read(held, monkeypatch):
@@ -134,7 +217,7 @@ def test_only_the_newest_rows_of_many_are_read(held, monkeypatch):
         make_usage(started_at=NOON)
 
     assert day_figures.last_minutes(NOON).is_cut
-    requests, spend, tokens, errors, ttft = day_figures.figure_cards(NOON)
+    requests, spend, tokens, errors, ttft, _slow = day_figures.figure_cards(NOON)
     assert requests.now == "2+"
     assert errors.now == "0.0 %"
     assert (requests.today, requests.yesterday) == ("3", "0")
@@ -150,13 +233,15 @@ def test_large_counts_are_told_in_millions_and_billions(held):
     assert (tokens.today, tokens.yesterday) == ("1.2 billion", "12.3 million")
 
 
-def test_a_line_goes_through_the_days_that_have_a_value():
-    line = day_figures.spark([0, None, 10], str)
+def test_a_line_goes_through_the_hours_that_have_a_value():
+    line = day_figures.spark([0, None, 10], [20, None, None], str)
 
-    assert line.points == "0.0,23.0 100.0,1.0"
-    assert line.words == "The last 3 days; 10 on the highest."
-    assert day_figures.spark([0, 0], str) is None
-    assert day_figures.spark([], str) is None
+    assert line.points == "0.0,23.0 8.7,12.0"
+    assert line.before == "0.0,1.0 0.0,1.0"  # one value alone is a dot
+    assert line.words == "By the hour, the last 3; 10 in the highest."
+    assert day_figures.spark([5], [None], str).before == ""
+    assert day_figures.spark([0, 0], [3, 3], str) is None
+    assert day_figures.spark([], [], str) is None
 
 
 # The page.
@@ -170,7 +255,8 @@ def test_without_a_request_the_page_leads_to_the_first_steps(held, admin_client)
     make_usage()
     page = page_of(admin_client)
     assert "Take the first steps" not in page
-    assert "The last 5 minutes" in page
+    assert "The last 24 hours, and now" in page
+    assert "Failed in 24 hours" not in page
     assert "/usage/requests/req_" in page
 
 
