@@ -160,7 +160,7 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": True,
     "DASHBOARD_CALLBACK": "llmgateway.dashboard.fill",
     "STYLES": ["/static/llmgateway/admin.css"],
-    "SCRIPTS": ["/static/llmgateway/admin.js"],
+    "SCRIPTS": ["/static/llmgateway/admin.js", "/static/llmgateway/copy.js"],
     "COLORS": {
         "primary": {
             "50": "240 253 250",

@@ -1,5 +1,5 @@
-// First steps: copy buttons, a list that is narrowed as one types, and the wait for the first request.
-// Without this file lines are selected by hand, the list is searched by its button, and "Look again" looks.
+// First steps: where one types next, a list that is narrowed as one types, and the wait for the first request.
+// Without this file fields are chosen by hand, the list is searched by its button, and "Look again" looks.
 "use strict";
 
 (() => {
@@ -7,20 +7,12 @@
   const LATER_MS = 5000;
   const SOON_TIMES = 180;
 
-  function copies(button) {
-    const text = button.parentElement.querySelector("pre");
-    button.hidden = false;
-    button.addEventListener("click", async () => {
-      try {
-        await navigator.clipboard.writeText(text.textContent);
-        button.textContent = "Copied";
-      } catch {
-        // Browsers refuse it on pages without TLS: the text is selected, for Ctrl-C.
-        getSelection().selectAllChildren(text);
-        button.textContent = "Press Ctrl-C";
-      }
-      setTimeout(() => { button.textContent = "Copy"; }, 2000);
-    });
+  // Browsers heed no "autofocus" where the address names a part of the page, and take the focus away when they go there.
+  function readies(form) {
+    const fields = [...form.querySelectorAll(".llmgw-field :is(input, select)")];
+    const wrong = fields.find((field) => field.parentElement.querySelector(".llmgw-error"));
+    const first = wrong ?? fields.find((field) => !field.value) ?? form.querySelector("button[type=submit]");
+    first.focus({ preventScroll: true });
   }
 
   function filters(input) {
@@ -67,8 +59,8 @@
   }
 
   document.addEventListener("DOMContentLoaded", () => {
-    document.querySelectorAll("[data-copies]").forEach(copies);
     document.querySelectorAll("[data-filters]").forEach(filters);
     document.querySelectorAll("[data-news]").forEach(waits);
   });
+  window.addEventListener("load", () => setTimeout(() => document.querySelectorAll("[data-readies]").forEach(readies)));
 })();

@@ -69,7 +69,7 @@ def test_first_steps_lead_to_a_first_request(window, installation, size, scheme)
     expect(page.locator(".llmgw-news")).to_contain_text("Waiting for the first request")
 
     asked_until(seen.url, secret, f"held-{size}", lambda answer: answer.status_code == 200)
-    expect(page.locator(".llmgw-news")).to_contain_text("It works", timeout=20_000)
+    expect(page.locator(".llmgw-news")).to_contain_text("It works")
     expect(page.locator(".llmgw-news")).to_contain_text("1,200 in, 34 out")
 
 
@@ -80,7 +80,7 @@ def test_the_playground_streams_an_answer_and_tells_what_it_cost(window, size, s
     page.locator("#id_alias").select_option("demo")
     page.locator("#play-turns textarea").first.fill("What is new?")
     page.get_by_role("button", name="Send").click()
-    expect(page.locator("#play-said")).to_contain_text("You said: What is new?", timeout=20_000)
+    expect(page.locator("#play-said")).to_contain_text("You said: What is new?")
     expect(page.get_by_role("heading", name="Figures")).to_be_visible()
     expect(page.locator("#play-outcome")).to_contain_text("demo: demo-1")
 

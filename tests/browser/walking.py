@@ -7,7 +7,7 @@ from collections.abc import Callable
 import httpx
 from playwright.sync_api import Page, expect
 
-from tests.browser.watching import Watched
+from tests.browser.watching import SOON_MS, Watched
 
 ASK = {"max_tokens": 100, "messages": [{"role": "user", "content": "Hello"}]}
 SECRET = re.compile(r"gw-[0-9A-Za-z]{46}")
@@ -16,12 +16,17 @@ SECRET = re.compile(r"gw-[0-9A-Za-z]{46}")
 def ask(url: str, key: str, model: str) -> httpx.Response:
     """One small request."""
     return httpx.post(
-        f"{url}/v1/messages", json={**ASK, "model": model}, headers={"x-api-key": key}, timeout=30
+        f"{url}/v1/messages", json={**ASK, "model": model}, headers={"x-api-key": key}, timeout=60
     )
 
 
 def asked_until(
-    url: str, key: str, model: str, is_so: Callable[[httpx.Response], bool], *, within_s: float = 20
+    url: str,
+    key: str,
+    model: str,
+    is_so: Callable[[httpx.Response], bool],
+    *,
+    within_s: float = SOON_MS / 1000,
 ) -> httpx.Response:
     """The first answer that is so; what was saved a moment ago is in force a moment later."""
     until = time.monotonic() + within_s
@@ -31,7 +36,7 @@ def asked_until(
     return answer
 
 
-def open_until(window: Watched, path: str, shows: str, *, within_s: float = 20) -> Page:
+def open_until(window: Watched, path: str, shows: str, *, within_s: float = SOON_MS / 1000) -> Page:
     """The page once it shows that: records are written some moments after an answer."""
     until = time.monotonic() + within_s
     while not window.open(path).locator(shows).count():

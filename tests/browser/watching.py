@@ -12,11 +12,15 @@ from playwright.sync_api import (
     Response,
     StorageState,
     WebError,
+    expect,
 )  # fmt: skip
 
 LEFT = "net::ERR_ABORTED"
 """A request that was under way when the page was left."""
 INSIDE = ("data:", "blob:")
+SOON_MS = 60_000
+"""What comes within moments may take so long on a busy machine."""
+expect.set_options(timeout=SOON_MS)
 
 
 class Watched:
@@ -83,7 +87,7 @@ def watched(
         locale="en-US",
         timezone_id="UTC",
     )
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(SOON_MS)
     window = Watched(context, url)
     try:
         yield window

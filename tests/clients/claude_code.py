@@ -62,7 +62,12 @@ class ClaudeCode:
             *("-p", prompt, "--output-format", "json", "--max-turns", TURNS_MAX),
             *("--model", model, *words),
             cwd=self.project,
-            env={**self._environment(), **environment},
+            env={
+                **quiet_environment(self.home),
+                "ANTHROPIC_BASE_URL": self.house.url,
+                "ANTHROPIC_AUTH_TOKEN": self.house.key,
+                **environment,
+            },
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -74,18 +79,18 @@ class ClaudeCode:
                 process.kill()
             await process.communicate()
 
-    def _environment(self) -> dict[str, str]:
-        return {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.home),
-            "ANTHROPIC_BASE_URL": self.house.url,
-            "ANTHROPIC_AUTH_TOKEN": self.house.key,
-            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-            "DISABLE_AUTOUPDATER": "1",
-            "HTTPS_PROXY": NOWHERE,
-            "HTTP_PROXY": NOWHERE,
-            "NO_PROXY": "127.0.0.1",
-        }
+
+def quiet_environment(home: Path) -> dict[str, str]:
+    """What it finds in a home of its own; where the gateway is, is not in it."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "DISABLE_AUTOUPDATER": "1",
+        "HTTPS_PROXY": NOWHERE,
+        "HTTP_PROXY": NOWHERE,
+        "NO_PROXY": "127.0.0.1",
+    }
 
 
 def install() -> None:
