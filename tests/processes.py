@@ -15,6 +15,8 @@ from typing import Any
 import httpx
 import yaml
 
+from tests.waiting import PATIENCE_S
+
 ROOT = Path(__file__).resolve().parent.parent
 START_S_MAX = 120
 """How long a start may take: a busy machine has other things to do."""
@@ -97,7 +99,7 @@ class GatewayProcess:
         give_up_at = time.monotonic() + START_S_MAX
         while True:
             with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{self.url}{until}", timeout=2).status_code == 200:
+                if httpx.get(f"{self.url}{until}", timeout=10).status_code == 200:
                     return
             assert self._running.poll() is None, self.log
             assert time.monotonic() < give_up_at, self.log
@@ -118,7 +120,7 @@ class GatewayProcess:
         assert self._running is not None
         self._running.send_signal(number)
 
-    def wait(self, timeout_s: float = 20) -> int:
+    def wait(self, timeout_s: float = PATIENCE_S) -> int:
         """Wait until it has ended; its exit code."""
         assert self._running is not None
         return self._running.wait(timeout_s)
@@ -143,7 +145,7 @@ class GatewayProcess:
                 for row in database.execute("SELECT * FROM accounting_usagerecord ORDER BY id")
             ]
 
-    def wait_for_records(self, count: int, *, within_s: float = 10) -> list[dict[str, Any]]:
+    def wait_for_records(self, count: int, *, within_s: float = PATIENCE_S) -> list[dict[str, Any]]:
         """The usage rows once there are ``count`` of them."""
         until = time.monotonic() + within_s
         while len(rows := self.records()) < count:

@@ -18,6 +18,7 @@ from llmgateway import current
 from llmgateway.asgi import application
 from llmgateway.runtime import Runtime
 from routing import snapshot as routing_snapshot
+from tests.waiting import PATIENCE_S
 
 
 @dataclass
@@ -48,14 +49,14 @@ class Serving:
         return await self.http.post(path, content=content, headers=named)
 
     async def records(
-        self, count: int | None = None, *, within_s: float = 5.0
+        self, count: int | None = None, *, within_s: float = PATIENCE_S
     ) -> list[UsageRecord]:
         """All usage records, oldest first; waits until there are ``count``, or all that was settled is written."""
         until = asyncio.get_running_loop().time() + within_s
         while True:
             rows = [row async for row in UsageRecord.objects.order_by("id")]
             if count is None:
-                await asyncio.to_thread(self.runtime.ledger.flush)
+                await asyncio.to_thread(self.runtime.ledger.flush, PATIENCE_S)
                 return [row async for row in UsageRecord.objects.order_by("id")]
             if len(rows) >= count:
                 assert len(rows) == count
@@ -92,7 +93,9 @@ async def serving(
         while not server.started:
             assert not task.done(), "the server did not start"
             await asyncio.sleep(0.005)
-        async with httpx.AsyncClient(base_url=url, headers={"x-api-key": key}, timeout=20) as http:
+        async with httpx.AsyncClient(
+            base_url=url, headers={"x-api-key": key}, timeout=PATIENCE_S
+        ) as http:
             yield Serving(url, runtime, http)
         server.should_exit = True
         await task

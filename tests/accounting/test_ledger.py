@@ -26,6 +26,7 @@ from accounting.models import UsageRecord
 from accounting.pricing import PriceTag
 from conversion.usage import Usage
 from tests.factories.accounting import make_entry, make_usage
+from tests.waiting import PATIENCE_S, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -51,13 +52,6 @@ def ledger(transactional_db: None, tmp_path: Path) -> Iterator[Ledger]:
     made.close()
 
 
-def wait_until(is_so: Callable[[], bool], within_s: float = 5.0) -> None:
-    until = time.monotonic() + within_s
-    while not is_so():
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
 def book(ledger: Ledger, entry: Entry, usage: Usage | None = None) -> Entry:
     """An attempt from its begin to its end."""
     segment = ledger.open_entry(entry)
@@ -67,7 +61,7 @@ def book(ledger: Ledger, entry: Entry, usage: Usage | None = None) -> Entry:
 
 def booked(ledger: Ledger, entry: Entry, usage: Usage | None = None) -> UsageRecord:
     book(ledger, entry, usage)
-    ledger.flush()
+    ledger.flush(PATIENCE_S)
     return UsageRecord.objects.get(pk=entry.id)
 
 
@@ -243,7 +237,7 @@ def test_many_threads_book_every_attempt_once(ledger):
         thread.start()
     for thread in threads:
         thread.join()
-    ledger.flush()
+    ledger.flush(PATIENCE_S)
 
     assert UsageRecord.objects.count() == 200
     total = UsageRecord.objects.aggregate(total=Sum("cost_usd"))["total"]
@@ -257,7 +251,7 @@ def test_attempts_may_be_settled_in_another_order_than_they_were_begun(ledger, t
 
     for index in (2, 0, 1):
         ledger.settle(entries[index], held[index], Usage())
-    ledger.flush()
+    ledger.flush(PATIENCE_S)
 
     assert set(UsageRecord.objects.values_list("pk", flat=True)) == {e.id for e in entries}
 
@@ -282,7 +276,7 @@ def test_a_database_that_fails_is_tried_again_and_nothing_is_lost(ledger, tmp_pa
         assert ledger.is_writing
     finally:
         give_table_back()
-    ledger.flush()
+    ledger.flush(PATIENCE_S)
 
     assert UsageRecord.objects.count() == 3
     ledger.close()
@@ -628,7 +622,7 @@ def test_what_a_killed_process_had_noted_is_booked_at_the_next_start(
 def test_batches_are_not_larger_than_a_statement_takes(ledger):
     for _ in itertools.repeat(None, ledger_module.BATCH_MAX * 2 + 1):
         book(ledger, make_entry())
-    ledger.flush()
+    ledger.flush(PATIENCE_S)
 
     assert UsageRecord.objects.count() == ledger_module.BATCH_MAX * 2 + 1
 

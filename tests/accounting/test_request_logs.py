@@ -1,6 +1,5 @@
 """Request logs are written masked, in a thread of their own; they may be lost, and are deleted by their age only."""
 
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -15,6 +14,7 @@ from accounting.masking import make_mask
 from accounting.models import MaskPattern, RequestLog
 from accounting.request_logs import Capture, LateAnswer, LogEntry, RequestLogs, purge, row_of
 from tests.factories.accounting import make_log_entry, make_request_log
+from tests.waiting import PATIENCE_S, wait_until
 
 SECRET = "sk-or-v1-planted-secret-0123456789abcdef"
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -51,7 +51,7 @@ def test_an_entry_becomes_a_row_with_what_crossed(logs):
         bodies={"client_request": captured(b'{"a": 1}'), "client_answer": captured(b"x", b"yz")},
     )
     logs.put(entry)
-    logs.flush()
+    logs.flush(PATIENCE_S)
 
     row = RequestLog.objects.get(pk=entry.id)
     assert row.headers == {"client_request": [["X-Api-Key", "[masked]"], ["user-agent", "sdk"]]}
@@ -68,7 +68,7 @@ def test_an_entry_becomes_a_row_with_what_crossed(logs):
 def test_a_long_body_is_cut_and_says_so(logs):
     entry = make_log_entry(bodies={"client_answer": captured(b"ab" * 300, b"cd" * 300)})
     logs.put(entry)
-    logs.flush()
+    logs.flush(PATIENCE_S)
 
     row = RequestLog.objects.get()
     [body] = row.bodies
@@ -97,7 +97,7 @@ def test_configured_patterns_are_applied_from_the_picture_in_force(logs, monkeyp
     ring = snapshot.KeyRing(1, {}, {}, masks=(make_mask("patients", r"P-\d+", "[patient]"),))
     monkeypatch.setattr(snapshot._Held, "ring", ring)
     logs.put(make_log_entry(bodies={"client_request": captured(b"P-123 is ill")}))
-    logs.flush()
+    logs.flush(PATIENCE_S)
 
     assert RequestLog.objects.get().bodies[0].text == b"[patient] is ill"
 
@@ -122,12 +122,12 @@ def test_a_pattern_that_would_do_harm_cannot_be_saved():
 def test_what_the_client_was_told_at_last_goes_with_the_last_attempt(logs):
     together, apart = make_log_entry(), make_log_entry()
     logs.put(apart)
-    logs.flush()
+    logs.flush(PATIENCE_S)
     logs.put(together)
     logs.put(late(together))
     logs.put(late(apart, b"told: " + SECRET.encode()))
     logs.put(late(make_log_entry()))  # its attempt was dropped
-    logs.flush()
+    logs.flush(PATIENCE_S)
 
     assert RequestLog.objects.count() == 2
     for entry, text in ((together, b"no"), (apart, b"told: [masked]")):
@@ -140,9 +140,9 @@ def test_a_second_entry_of_an_id_changes_nothing(logs):
     entry = make_log_entry(team="alder")
     logs.put(entry)
     logs.put(make_log_entry(id=entry.id, team="birch"))
-    logs.flush()
+    logs.flush(PATIENCE_S)
     logs.put(make_log_entry(id=entry.id, team="birch"))
-    logs.flush()
+    logs.flush(PATIENCE_S)
 
     assert RequestLog.objects.count() == 1
 
@@ -163,7 +163,7 @@ def test_an_entry_that_cannot_be_written_takes_no_other_with_it(logs, monkeypatc
     good, odd = make_log_entry(), make_log_entry(headers={"client_request": None})
     logs.put(odd)
     logs.put(good)
-    logs.flush()
+    logs.flush(PATIENCE_S)
 
     assert RequestLog.objects.get().pk == good.id
     assert logs.dropped == 1
@@ -176,12 +176,12 @@ def test_a_database_that_is_away_costs_logs_but_not_the_thread(logs, monkeypatch
         cursor.execute("ALTER TABLE accounting_requestlog RENAME TO elsewhere")
     try:
         logs.put(make_log_entry(bodies={"client_request": captured(SECRET.encode())}))
-        logs.flush()
+        logs.flush(PATIENCE_S)
     finally:
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE elsewhere RENAME TO accounting_requestlog")
     logs.put(make_log_entry())
-    logs.flush()
+    logs.flush(PATIENCE_S)
 
     assert logs.dropped == 1
     assert RequestLog.objects.count() == 1
@@ -206,10 +206,7 @@ def test_the_thread_purges_by_the_retention(transactional_db, monkeypatch):
     young = make_request_log(at=datetime.now(UTC) - timedelta(days=13))
     logs = RequestLogs(body_bytes_max=1000, retention_days=14)
     logs.start()
-    until = time.monotonic() + 5
-    while RequestLog.objects.filter(pk=old.pk).exists():
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    wait_until(lambda: not RequestLog.objects.filter(pk=old.pk).exists())
     logs.close()
 
     assert RequestLog.objects.get() == young

@@ -23,7 +23,8 @@ class Answer:
     """What to send. ``pieces`` go out one by one, ``pause_s`` before each but the first.
 
     ``ending``: "close" ends properly, "cut" closes before the announced end, "reset" sends a TCP reset,
-    "stall" keeps the connection open and silent. ``before_s`` waits before the status line.
+    "stall" keeps the connection open and silent. ``before_s`` waits before the status line. A test that must see
+    something before the answer begins, or before its last piece, holds it up with an event instead of a time.
     """
 
     pieces: Sequence[bytes] = ()
@@ -32,6 +33,8 @@ class Answer:
     pause_s: float = 0.0
     before_s: float = 0.0
     ending: str = "close"
+    begins_after: asyncio.Event | None = None
+    ends_after: asyncio.Event | None = None
 
 
 def json_answer(body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Answer:
@@ -103,6 +106,8 @@ class FakeUpstream:
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
         self.connections = 0
+        self.under_way = 0
+        self.under_way_most = 0
 
     @property
     def url(self) -> str:
@@ -135,7 +140,7 @@ class FakeUpstream:
         try:
             while (request := await _read(reader)) is not None:
                 self.requests.append(request)
-                if not await self._answer(request, self._choose(request), reader, writer):
+                if not await self._counted(request, reader, writer):
                     break
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
@@ -149,6 +154,17 @@ class FakeUpstream:
         made = self.answer_with(request) if self.answer_with else None
         return made or self.default
 
+    async def _counted(
+        self, request: SeenRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
+        """Send the answer, as one of those under way; whether the connection may be used again."""
+        self.under_way += 1
+        self.under_way_most = max(self.under_way_most, self.under_way)
+        try:
+            return await self._answer(request, self._choose(request), reader, writer)
+        finally:
+            self.under_way -= 1
+
     async def _answer(
         self,
         request: SeenRequest,
@@ -160,6 +176,8 @@ class FakeUpstream:
         watch = asyncio.ensure_future(_note_leaving(request, reader))
         try:
             await asyncio.sleep(answer.before_s)
+            if answer.begins_after:
+                await answer.begins_after.wait()
             if answer.status:
                 headers = {"transfer-encoding": "chunked", **answer.headers}
                 lines = [
@@ -171,6 +189,8 @@ class FakeUpstream:
             for count, piece in enumerate(answer.pieces):
                 if count and answer.pause_s:
                     await asyncio.sleep(answer.pause_s)
+                if answer.ends_after and count == len(answer.pieces) - 1:
+                    await answer.ends_after.wait()
                 writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
                 await writer.drain()
             if answer.ending == "stall":

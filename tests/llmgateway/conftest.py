@@ -28,18 +28,18 @@ ALIAS = "claude-sonnet-4-5"
 
 
 def add_openrouter(slug: str, url: str, **fields: object) -> Provider:
-    """A provider that answers quickly or not at all, with one credential."""
-    short = {
-        "connect_timeout_s": Decimal("0.5"),
-        "first_byte_timeout_s": Decimal("0.6"),
-        "idle_timeout_s": Decimal("0.6"),
-        "total_timeout_s": Decimal(5),
+    """A provider with one credential; its times are so long that a machine that stands still for a while passes none."""
+    plain = {
+        "connect_timeout_s": Decimal(60),
+        "first_byte_timeout_s": Decimal(60),
+        "idle_timeout_s": Decimal(60),
+        "total_timeout_s": Decimal(100),
         "retries_max": 0,
         "backoff_s": Decimal("0.01"),
         "backoff_max_s": Decimal("0.05"),
     }
     provider = Provider.objects.create(
-        slug=slug, base_url=url, **{"kind": "openrouter", **short, **fields}
+        slug=slug, base_url=url, **{"kind": "openrouter", **plain, **fields}
     )
     credential = Credential(provider=provider, label="main")
     credential.seal(SECRET)
@@ -87,6 +87,15 @@ async def provider(key: str, upstream: FakeUpstream) -> Provider:
         return row
 
     return await sync_to_async(add)()
+
+
+@pytest.fixture
+async def impatient(provider: Provider) -> Provider:
+    """The scripted OpenRouter, given up soon: for answers that never come. To be named before ``gateway``."""
+    provider.connect_timeout_s = provider.first_byte_timeout_s = Decimal("0.6")
+    provider.idle_timeout_s = Decimal("0.6")
+    await provider.asave()
+    return provider
 
 
 @pytest.fixture

@@ -1,16 +1,18 @@
 """Every attempt ends in exactly one usage record, whatever becomes of the client, the stream or the process."""
 
 import asyncio
+import time
 
 from asgiref.sync import sync_to_async
 from django.db import connection, reset_queries
 
 from accounting.models import VirtualKey
 from routing.models import ModelAlias, Provider
-from tests.fakes.upstream import FakeUpstream, chunk, json_answer, stream_answer, text_stream
+from tests.fakes.upstream import SILENCE, FakeUpstream, chunk, stream_answer, text_stream
 from tests.llmgateway.conftest import ALIAS
 from tests.llmgateway.test_messages import ASK, STREAM
 from tests.serving import Serving
+from tests.waiting import PATIENCE_S, assert_within, until
 
 ENDLESS = [chunk({"content": f"word{number} "}) for number in range(2000)]
 
@@ -26,7 +28,9 @@ async def test_a_client_that_hangs_up_cancels_the_upstream_call_and_is_booked(
 
     [record] = await gateway.records(1)
 
-    assert await upstream.requests[0].left() - hung_up_after_s < 1
+    assert (
+        await upstream.requests[0].left() - hung_up_after_s < 10
+    )  # the stream would go on for 20 s and more
     assert record.status == "client_closed"
     assert record.completion_tokens
     assert record.tokens_estimated is True
@@ -36,17 +40,15 @@ async def test_a_client_that_hangs_up_cancels_the_upstream_call_and_is_booked(
 async def test_a_client_that_hangs_up_before_the_answer_is_booked_too(
     gateway: Serving, upstream: FakeUpstream
 ):
-    upstream.answers(json_answer({}), json_answer({}))
-    upstream.script[0] = stream_answer(ENDLESS, before_s=0.5)
+    upstream.answers(SILENCE)
     task = asyncio.ensure_future(gateway.messages(ASK))
-    await asyncio.sleep(0.2)
-    assert len(upstream.requests) == 1
+    await until(lambda: upstream.requests)
     task.cancel()
 
     [record] = await gateway.records(1)
 
     assert record.status == "client_closed"
-    assert await upstream.requests[0].left() < 0.5
+    assert await upstream.requests[0].left() < 30  # and not when it would be given up
 
 
 async def test_many_at_once_are_all_booked_once(gateway: Serving, upstream: FakeUpstream):
@@ -84,32 +86,49 @@ async def test_the_journal_is_empty_once_everything_is_booked(
     assert '"status":"succeeded"' in lines[1]
 
 
+async def status_becomes(gateway: Serving, status: int) -> float:
+    """Seconds until a request is answered so."""
+    began_s = time.monotonic()
+    while (await gateway.messages(ASK)).status_code != status:
+        assert time.monotonic() - began_s < PATIENCE_S
+        await asyncio.sleep(0.01)
+    return time.monotonic() - began_s
+
+
 async def test_an_edit_is_live_within_a_second(
     gateway: Serving, upstream: FakeUpstream, provider: Provider
 ):
     assert (await gateway.messages(ASK)).status_code == 200
 
-    def switch_off() -> None:
+    def switch(*, is_on: bool) -> None:
         for alias in ModelAlias.objects.all():
-            alias.enabled = False
+            alias.enabled = is_on
             alias.save()
 
-    await sync_to_async(switch_off)()
-    await asyncio.sleep(0.9)
+    async def switched_off_s() -> float:
+        await sync_to_async(switch)(is_on=True)
+        await status_becomes(gateway, 200)
+        await sync_to_async(switch)(is_on=False)
+        return await status_becomes(gateway, 404)
 
-    assert (await gateway.messages(ASK)).status_code == 404
+    await assert_within(1, switched_off_s)
 
 
 async def test_a_revoked_key_is_refused_within_a_second(gateway: Serving):
     assert (await gateway.messages(ASK)).status_code == 200
 
-    def revoke() -> None:
+    def switch(*, is_on: bool) -> None:
         row = VirtualKey.objects.get()
-        row.enabled = False
+        row.enabled = is_on
         row.save(update_fields=["enabled"])
 
-    await sync_to_async(revoke)()
-    await asyncio.sleep(0.9)
+    async def refused_s() -> float:
+        await sync_to_async(switch)(is_on=True)
+        await status_becomes(gateway, 200)
+        await sync_to_async(switch)(is_on=False)
+        return await status_becomes(gateway, 401)
+
+    await assert_within(1, refused_s)
 
     answer = await gateway.messages(ASK)
     assert answer.status_code == 401

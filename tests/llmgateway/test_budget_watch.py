@@ -14,6 +14,7 @@ from llmgateway.budget_watch import NO_MAIL_SERVER, NOBODY, BudgetWatch
 from llmgateway.runtime import Runtime
 from tests.factories.accounting import make_key, make_team, make_usage
 from tests.fakes.upstream import NOTHING_AT_ALL, FakeUpstream, json_answer
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -275,11 +276,7 @@ async def test_a_serving_process_looks_by_itself_and_survives_what_a_look_brings
     monkeypatch.setattr(budget_alerts, "note_passed", fail_once)
     runtime = Runtime(tmp_path / "journal")
     await runtime.start()
-    until = asyncio.get_running_loop().time() + 5
-    while (  # noqa: ASYNC110  (a mail tells no loop)
-        not mailoutbox and asyncio.get_running_loop().time() < until
-    ):
-        await asyncio.sleep(0.02)
+    await until(lambda: mailoutbox)
     await runtime.stop()
 
     assert len(mailoutbox) == 1

@@ -1,5 +1,6 @@
 """POST /v1/chat/completions over OpenRouter: both ends speak the same, so that bytes pass as they are."""
 
+import asyncio
 from decimal import Decimal
 
 import orjson
@@ -238,8 +239,11 @@ async def test_a_failure_in_mid_stream_is_an_error_chunk_and_no_end_mark(
 
 @pytest.mark.parametrize("ending", ["close", "cut", "reset", "stall"])
 async def test_a_stream_that_breaks_off_ends_with_an_error_chunk(
-    gateway: Serving, upstream: FakeUpstream, ending
+    gateway: Serving, upstream: FakeUpstream, provider: Provider, ending
 ):
+    provider.idle_timeout_s = Decimal(2)
+    await provider.asave()
+    await gateway.runtime.refresh()
     pieces = text_stream("Hello", " there")[:3]
     upstream.answers(stream_answer(pieces, done=False, ending=ending, pause_s=0.02))
 
@@ -278,12 +282,19 @@ async def test_silence_is_filled_with_comments(
 ):
     from tests.serving import serving
 
-    upstream.answers(stream_answer(text_stream("Hello"), before_s=0.3))
-    async with serving(tmp_path / "journal", key=key, ping_after_s=0.1) as gateway:
-        answer = await gateway.chat(STREAM)
+    filled = asyncio.Event()
+    upstream.answers(stream_answer(text_stream("Hello"), begins_after=filled))
+    content = b""
+    async with (
+        serving(tmp_path / "journal", key=key, ping_after_s=0.1) as gateway,
+        gateway.http.stream("POST", "/v1/chat/completions", json=STREAM) as answer,
+    ):
+        async for piece in answer.aiter_raw():
+            content += piece
+            filled.set()  # by the first piece, which the upstream has not sent
 
-    assert answer.content.startswith(b": ")  # which no client takes for data
-    assert answer.content.count(b"data: ") == 4 + 1  # the chunks and the end mark
+    assert content.startswith(b": ")  # which no client takes for data
+    assert content.count(b"data: ") == 4 + 1  # the chunks and the end mark
 
 
 async def test_only_post_is_taken(gateway: Serving):

@@ -233,6 +233,7 @@ async def test_a_connection_that_is_not_accepted_is_504(gateway: Serving, provid
             filler.connect_ex(full.getsockname())
             fillers.append(filler)
         provider.base_url = f"http://127.0.0.1:{full.getsockname()[1]}"
+        provider.connect_timeout_s = Decimal("0.5")
         await provider.asave()
         await gateway.runtime.refresh()
 
@@ -243,6 +244,7 @@ async def test_a_connection_that_is_not_accepted_is_504(gateway: Serving, provid
     assert_error(answer, 504, "timeout_error", "connect_timeout_s")
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("body", [ASK, STREAM], ids=["whole", "stream"])
 async def test_silence_before_the_first_byte_is_504(gateway: Serving, upstream: FakeUpstream, body):
     upstream.answers(SILENCE)
@@ -251,7 +253,12 @@ async def test_silence_before_the_first_byte_is_504(gateway: Serving, upstream: 
     assert await upstream.requests[0].left() is not None
 
 
-async def test_silence_in_a_whole_answer_is_504(gateway: Serving, upstream: FakeUpstream):
+async def test_silence_in_a_whole_answer_is_504(
+    gateway: Serving, upstream: FakeUpstream, provider: Provider
+):
+    provider.idle_timeout_s = Decimal("0.6")
+    await provider.asave()
+    await gateway.runtime.refresh()
     upstream.answers(
         Answer([b'{"id":'], headers={"content-type": "application/json"}, ending="stall")
     )
@@ -262,10 +269,10 @@ async def test_silence_in_a_whole_answer_is_504(gateway: Serving, upstream: Fake
 async def test_an_attempt_that_takes_too_long_altogether_is_ended(
     gateway: Serving, upstream: FakeUpstream, provider: Provider
 ):
-    provider.total_timeout_s = Decimal("0.5")
+    provider.total_timeout_s = Decimal(3)  # time enough for the first of it
     await provider.asave()
     await gateway.runtime.refresh()
-    upstream.answers(stream_answer([chunk({"content": "drip"})] * 100, pause_s=0.05))
+    upstream.answers(stream_answer([chunk({"content": "drip"})] * 600, pause_s=0.05))
 
     found = events((await gateway.messages(STREAM)).content)
 
@@ -345,8 +352,11 @@ async def test_an_error_in_mid_stream_ends_it_with_an_error_event(
 
 @pytest.mark.parametrize("ending", ["close", "cut", "reset", "stall"])
 async def test_a_stream_that_breaks_off_ends_with_an_error_event(
-    gateway: Serving, upstream: FakeUpstream, ending
+    gateway: Serving, upstream: FakeUpstream, provider: Provider, ending
 ):
+    provider.idle_timeout_s = Decimal(2)
+    await provider.asave()
+    await gateway.runtime.refresh()
     upstream.answers(
         stream_answer(text_stream("Hello", " there")[:3], done=False, ending=ending, pause_s=0.02)
     )

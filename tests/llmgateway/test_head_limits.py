@@ -9,6 +9,7 @@ import uvicorn
 
 from llmgateway.head_limits import HeadLimits
 from llmgateway.tasks import spawn
+from tests.waiting import PATIENCE_S
 
 GOOD = b"GET /x HTTP/1.1\r\nhost: h\r\n"
 
@@ -22,8 +23,14 @@ async def app(scope, _receive, send):
 
 
 @pytest.fixture
+async def impatient(settings):
+    """A head must come soon. To be named before ``port``."""
+    settings.BODY_READ_TIMEOUT_S = 1
+
+
+@pytest.fixture
 async def port(settings):
-    settings.HEADER_BYTES_MAX, settings.HEADERS_MAX, settings.BODY_READ_TIMEOUT_S = 4096, 20, 1
+    settings.HEADER_BYTES_MAX, settings.HEADERS_MAX = 4096, 20
     config = uvicorn.Config(
         app, http=HeadLimits, port=0, log_config=None, lifespan="off", ws="none"
     )
@@ -46,7 +53,7 @@ async def ask(port, *pieces, pause_s=0.0):
             with contextlib.suppress(ConnectionError):
                 await writer.drain()
             await asyncio.sleep(pause_s)
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
         length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
         return int(head.split()[1]), await reader.readexactly(length)
     finally:
@@ -93,27 +100,30 @@ async def test_a_head_in_pieces_within_the_bounds_passes(port):
     assert await ask(port, *pieces, pause_s=0.001) == (200, b"2")
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_head_that_does_not_arrive_is_told_so(port):
     status, body = await ask(port, GOOD)
     assert status == 408
     assert b"GATEWAY_BODY_READ_TIMEOUT_S" in body
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_who_asks_nothing_is_let_go(port):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
     writer.close()
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_connection_is_used_again_and_each_head_measured_anew(port):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for _ in range(3):
         writer.write(GOOD + header(3000) + b"\r\n")
-        assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
         await reader.readexactly(1)
     await asyncio.sleep(1.2)  # longer than a head may take: the connection rests, nothing is late
     writer.write(GOOD + b"\r\n")
-    assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
     writer.close()
 
 

@@ -53,8 +53,10 @@ class Client:
         return b"".join(message.get("body", b"") for message in self.sent)
 
 
-async def ask(client: Client, at: str = "/echo", *headers: tuple[bytes, bytes]) -> Client:
-    handler = LeanHandler(URLS, body_bytes_max=10, body_read_timeout_s=0.1)  # type: ignore[arg-type]
+async def ask(
+    client: Client, at: str = "/echo", *headers: tuple[bytes, bytes], body_within_s: float = 60
+) -> Client:
+    handler = LeanHandler(URLS, body_bytes_max=10, body_read_timeout_s=body_within_s)  # type: ignore[arg-type]
     scope = {"type": "http", "method": "POST", "path": at, "headers": list(headers)}
     await handler(scope, client.receive, client.send)
     return client
@@ -84,7 +86,7 @@ async def test_a_body_that_is_too_large_is_413(pieces, headers):
 
 @pytest.mark.parametrize("pieces", [(None,), (b"01234", None)])
 async def test_a_body_that_does_not_come_is_408(pieces):
-    client = await ask(Client(*pieces))
+    client = await ask(Client(*pieces), body_within_s=0.1)
 
     assert client.status == 408
     assert b"GATEWAY_BODY_READ_TIMEOUT_S" in client.body

@@ -10,12 +10,14 @@ import openai
 import pytest
 from asgiref.sync import sync_to_async
 
+from accounting import snapshot as keys_snapshot
 from accounting.models import Budget, Price, Project, Team, UsageRecord, VirtualKey
 from tests.factories.accounting import make_usage
 from tests.fakes.upstream import Answer, FakeUpstream, chat_answer, json_answer, stream_answer
 from tests.fakes.upstream import chunk as chunk_of
 from tests.llmgateway.conftest import ALIAS, MODEL
 from tests.serving import Serving, serving
+from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("provider")
 
@@ -120,16 +122,17 @@ async def test_requests_under_way_are_limited_and_streams_count_until_their_end(
     run, upstream: FakeUpstream
 ):
     events = [chunk_of({"role": "assistant", "content": "a"}), chunk_of({"content": "b"})]
-    slow = stream_answer([*events, chunk_of({}, finish_reason="stop")], pause_s=0.15)
+    refused_once = asyncio.Event()
+    slow = stream_answer([*events, chunk_of({}, finish_reason="stop")], ends_after=refused_once)
     upstream.answers(slow, slow)
     upstream.default = answer()
     async with run(limit_key(concurrent_requests=2)) as gateway:
         streams = [
             asyncio.ensure_future(gateway.messages({**ASK, "stream": True})) for _ in range(2)
         ]
-        while len(upstream.requests) < 2:  # noqa: ASYNC110  (it tells nobody)
-            await asyncio.sleep(0.01)
+        await until(lambda: len(upstream.requests) == 2)
         refused = await gateway.messages(ASK)
+        refused_once.set()
         ended = await asyncio.gather(*streams)
         let_in = await gateway.messages(ASK)
 
@@ -269,7 +272,9 @@ async def test_a_soft_budget_refuses_nothing(run, upstream: FakeUpstream):
     assert codes == [200, 200, 200]
 
 
-async def test_a_budget_made_while_it_runs_holds_within_a_second(run, upstream: FakeUpstream):
+async def test_a_budget_made_while_it_runs_holds_once_the_keys_are_read_anew(
+    run, upstream: FakeUpstream
+):
     upstream.default = answer()
     async with run(add_price) as gateway:
         assert (await gateway.messages(ASK)).status_code == 200
@@ -277,8 +282,9 @@ async def test_a_budget_made_while_it_runs_holds_within_a_second(run, upstream: 
         def make():
             Budget.objects.create(team=Team.objects.get(slug="alder"), amount_usd=COST * 2)
 
+        before = keys_snapshot.current().number
         await sync_to_async(make)()
-        await asyncio.sleep(1)
+        await until(lambda: keys_snapshot.current().number > before)
         codes = [(await gateway.messages(ASK)).status_code for _ in range(2)]
         spent = [record.cost_usd async for record in UsageRecord.objects.all()]
     assert codes == [200, 429]  # the first one of all counts too

@@ -30,6 +30,7 @@ from tests.fakes.upstream import (
 from tests.llmgateway.conftest import ALIAS, SECRET, route_to
 from tests.llmgateway.test_messages import events
 from tests.serving import Serving, serving
+from tests.waiting import PATIENCE_S
 
 pytestmark = [
     pytest.mark.xdist_group("litellm"),  # importing it costs seconds: one worker pays
@@ -55,7 +56,7 @@ TOOL_STREAM = [
 
 def add_provider(url: str) -> Provider:
     row = Provider.objects.create(
-        slug="sdk", kind="litellm_sdk", base_url=url, retries_max=0, total_timeout_s=Decimal(20)
+        slug="sdk", kind="litellm_sdk", base_url=url, retries_max=0, total_timeout_s=Decimal(100)
     )
     credential = Credential(provider=row, label="main")
     credential.seal(SECRET)
@@ -244,7 +245,7 @@ async def test_a_client_that_hangs_up_cancels_the_call_and_is_booked(
 
     [record] = await gateway.records(1)
 
-    assert await upstream.requests[0].left() - hung_up_after_s < 5  # at once, on a busy machine
+    assert await upstream.requests[0].left() - hung_up_after_s < 10  # at once, on a busy machine
     assert (record.status, record.tokens_estimated) == ("client_closed", True)
 
 
@@ -253,7 +254,7 @@ async def test_a_client_that_hangs_up_before_the_answer_cancels_the_call_too(
 ):
     upstream.answers(SILENCE)
     asking = asyncio.ensure_future(gateway.messages(MESSAGES))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not upstream.requests:  # noqa: ASYNC110  (it tells nobody)
             await asyncio.sleep(0.02)
     asking.cancel()
@@ -261,7 +262,7 @@ async def test_a_client_that_hangs_up_before_the_answer_cancels_the_call_too(
 
     [record] = await gateway.records(1)
 
-    assert await upstream.requests[0].left() - hung_up_after_s < 5  # at once, on a busy machine
+    assert await upstream.requests[0].left() - hung_up_after_s < 10  # at once, on a busy machine
     assert record.status == "client_closed"
 
 
@@ -327,7 +328,7 @@ async def readiness(runtime: Runtime) -> tuple[int, dict[str, Any]]:
 
 
 async def settled(runtime: Runtime) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while "warming" in runtime.preparations.values():  # noqa: ASYNC110  (it tells nobody)
             await asyncio.sleep(0.01)
 

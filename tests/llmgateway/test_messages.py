@@ -1,6 +1,7 @@
 """POST /v1/messages over OpenRouter: the whole way, over two real sockets."""
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 
 import orjson
@@ -94,17 +95,18 @@ async def test_a_stream_comes_back_event_by_event(gateway: Serving, upstream: Fa
 
 
 async def test_events_are_not_held_back(gateway: Serving, upstream: FakeUpstream):
-    upstream.answers(stream_answer(text_stream("one", "two", "three"), pause_s=0.1))
-    loop = asyncio.get_running_loop()
-    arrived = []
+    has_one = asyncio.Event()
+    upstream.answers(stream_answer(text_stream("one", "two")[:3], ends_after=has_one, done=False))
+    content = b""
 
     async with gateway.http.stream("POST", "/v1/messages", json=STREAM) as answer:
         async for piece in answer.aiter_raw():
-            arrived.append((loop.time(), piece))
+            content += piece
+            if b"one" in content and not has_one.is_set():
+                assert b"two" not in content
+                has_one.set()  # only now does the upstream go on
 
-    first = next(at for at, piece in arrived if b"one" in piece)
-    last = next(at for at, piece in arrived if b"three" in piece)
-    assert last - first > 0.15  # two pauses of 0.1 s lie between them
+    assert b"two" in content
 
 
 async def test_each_attempt_leaves_one_complete_record(gateway: Serving, upstream: FakeUpstream):
@@ -168,10 +170,10 @@ async def test_what_conversion_left_out_is_told(gateway: Serving):
 
 
 async def test_a_connection_is_used_again(gateway: Serving, upstream: FakeUpstream):
-    for _ in range(3):
+    for number in range(3):
         upstream.answers(stream_answer(text_stream("Hi")))
         await gateway.messages(STREAM)
-        await asyncio.sleep(0.02)
+        await gateway.records(number + 1)
 
     assert len(upstream.requests) == 3
     assert upstream.connections == 1
@@ -194,11 +196,19 @@ async def test_silence_is_filled_with_pings_even_before_the_answer_has_begun(
 ):
     from tests.serving import serving
 
-    upstream.answers(stream_answer(text_stream("late"), before_s=0.4))
-    async with serving(tmp_path, key=key, ping_after_s=0.1) as gateway:
-        answer = await gateway.messages(STREAM)
+    filled = asyncio.Event()
+    upstream.answers(stream_answer(text_stream("late"), begins_after=filled))
+    content = b""
+    async with (
+        serving(tmp_path, key=key, ping_after_s=0.1) as gateway,
+        gateway.http.stream("POST", "/v1/messages", json=STREAM) as answer,
+    ):
+        async for piece in answer.aiter_raw():
+            content += piece
+            if content.count(b"event: ping") == 2:
+                filled.set()
 
-    found = events(answer.content)
+    found = events(content)
     assert [event["type"] for event in found[:2]] == ["ping", "ping"]
     assert found[-1]["type"] == "message_stop"
     assert answer.headers["request-id"].startswith("req_")
@@ -209,12 +219,19 @@ async def test_a_failure_after_pings_ends_the_stream_with_an_error_event(
 ):
     from tests.serving import serving
 
-    upstream.answers(json_answer({"error": {"message": "busy", "code": 503}}, status=503))
-    upstream.script[0] = type(upstream.script[0])(**{**vars(upstream.script[0]), "before_s": 0.3})
-    async with serving(tmp_path, key=key, ping_after_s=0.1) as gateway:
-        answer = await gateway.messages(STREAM)
+    filled = asyncio.Event()
+    busy = json_answer({"error": {"message": "busy", "code": 503}}, status=503)
+    upstream.answers(replace(busy, begins_after=filled))
+    content = b""
+    async with (
+        serving(tmp_path, key=key, ping_after_s=0.1) as gateway,
+        gateway.http.stream("POST", "/v1/messages", json=STREAM) as answer,
+    ):
+        async for piece in answer.aiter_raw():
+            content += piece
+            filled.set()
 
-    found = events(answer.content)
+    found = events(content)
     assert answer.status_code == 200
     assert found[-1]["type"] == "error"
     assert found[-1]["error"]["type"] == "overloaded_error"

@@ -2,12 +2,15 @@
 
 import asyncio
 import signal
+import time
 
 import httpx
 import pytest
 
 from tests.fakes.upstream import FakeUpstream, chunk, stream_answer, text_stream
 from tests.processes import GatewayProcess, gateway_process
+from tests.services import listens
+from tests.waiting import PATIENCE_S, assert_within, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
 
@@ -17,7 +20,7 @@ STREAM = {
     "stream": True,
     "messages": [{"role": "user", "content": "Hello"}],
 }
-SLOW = stream_answer([chunk({"content": f"word{number} "}) for number in range(3000)], pause_s=0.02)
+SLOW = stream_answer([chunk({"content": f"word{number} "}) for number in range(3000)], pause_s=0.05)
 
 
 async def first_piece(http: httpx.AsyncClient, key: str, reached: asyncio.Semaphore) -> str:
@@ -42,11 +45,11 @@ async def streams_under_way(
 ) -> tuple[httpx.AsyncClient, list[asyncio.Task[str]]]:
     """``count`` streams, each of which has had content."""
     limits = httpx.Limits(max_connections=None)
-    http = httpx.AsyncClient(base_url=gateway.url, timeout=30, limits=limits)
+    http = httpx.AsyncClient(base_url=gateway.url, timeout=PATIENCE_S, limits=limits)
     reached = asyncio.Semaphore(0)
     tasks = [asyncio.ensure_future(first_piece(http, key, reached)) for _ in range(count)]
     for _ in range(count):
-        await asyncio.wait_for(reached.acquire(), 20)
+        await asyncio.wait_for(reached.acquire(), PATIENCE_S)
     return http, tasks
 
 
@@ -82,7 +85,7 @@ async def test_records_settled_just_before_a_kill_are_kept_with_their_figures(tm
         with gateway_process(tmp_path / "data") as gateway:
             key = await asyncio.to_thread(gateway.set_up, upstream.url)
             await asyncio.to_thread(gateway.start)
-            async with httpx.AsyncClient(base_url=gateway.url) as http:
+            async with httpx.AsyncClient(base_url=gateway.url, timeout=PATIENCE_S) as http:
                 answers = await asyncio.gather(
                     *(
                         http.post("/v1/messages", json=STREAM, headers={"x-api-key": key})
@@ -119,23 +122,31 @@ async def test_sigterm_lets_running_streams_finish_and_books_them(tmp_path):
             assert "Traceback" not in gateway.log
 
 
+async def ask(http: httpx.AsyncClient, key: str) -> httpx.Response:
+    return await http.post(
+        "/v1/messages", json={**STREAM, "stream": False}, headers={"x-api-key": key}
+    )
+
+
 async def test_an_edit_in_another_process_is_live_within_a_second(tmp_path):
     async with FakeUpstream() as upstream:
         with gateway_process(tmp_path / "data") as gateway:
             await asyncio.to_thread(gateway.set_up, upstream.url)
             await asyncio.to_thread(gateway.start)
-            made = await asyncio.to_thread(
-                gateway.manage, "create_key", "--team", "alder", "--name", "second"
+            names = iter(
+                ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
             )
-            await asyncio.sleep(0.9)
-            async with httpx.AsyncClient(base_url=gateway.url) as http:
-                answer = await http.post(
-                    "/v1/messages",
-                    json={**STREAM, "stream": False},
-                    headers={"x-api-key": made.strip()},
-                )
 
-            assert answer.status_code == 200
+            async def accepted_s() -> float:
+                words = ("create_key", "--team", "alder", "--name", next(names))
+                made = (await asyncio.to_thread(gateway.manage, *words)).strip()
+                began_s = time.monotonic()
+                while (await ask(http, made)).status_code != 200:
+                    assert time.monotonic() - began_s < PATIENCE_S
+                return time.monotonic() - began_s
+
+            async with httpx.AsyncClient(base_url=gateway.url, timeout=PATIENCE_S) as http:
+                await assert_within(1, accepted_s)
 
 
 def test_several_workers_without_shared_state_are_refused(tmp_path):
@@ -156,6 +167,7 @@ def test_first_run_makes_everything_once_and_prints_lines_that_work(tmp_path):
             f"{gateway.url}/v1/messages",
             json={**STREAM, "model": "demo"},
             headers={"x-api-key": key},
+            timeout=PATIENCE_S,
         )
 
     assert said == again
@@ -168,9 +180,8 @@ def test_first_run_makes_everything_once_and_prints_lines_that_work(tmp_path):
 def test_the_development_server_is_daphne_and_serves_the_hot_path(tmp_path):
     import subprocess
     import sys
-    import time
 
-    from tests.processes import ROOT
+    from tests.processes import ROOT, START_S_MAX
 
     with gateway_process(tmp_path / "data") as gateway:
         gateway.manage("first_run", "--port", str(gateway.port))
@@ -183,20 +194,16 @@ def test_the_development_server_is_daphne_and_serves_the_hot_path(tmp_path):
             stderr=subprocess.STDOUT,
         )
         try:
-            for _ in range(200):
-                try:
-                    answer = httpx.post(
-                        f"{gateway.url}/v1/messages",
-                        json={**STREAM, "model": "demo"},
-                        headers={"x-api-key": key},
-                        timeout=10,
-                    )
-                    break
-                except httpx.TransportError:
-                    time.sleep(0.05)
+            wait_until(lambda: listens("127.0.0.1", gateway.port), within_s=START_S_MAX)
+            answer = httpx.post(
+                f"{gateway.url}/v1/messages",
+                json={**STREAM, "model": "demo"},
+                headers={"x-api-key": key},
+                timeout=PATIENCE_S,
+            )
         finally:
             server.terminate()
-            said, _nothing = server.communicate(timeout=20)
+            said, _nothing = server.communicate(timeout=PATIENCE_S)
 
     assert b"message_stop" in answer.content
     assert b"daphne" in said.lower()

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -21,6 +20,7 @@ from routing.providers.facts import ProviderState
 from tests.factories.routing import SECRET, make_alias, make_credential, make_provider
 from tests.fakes.upstream import SILENCE, FakeUpstream, json_answer
 from tests.serving import serving
+from tests.waiting import until
 
 KEY = {"data": {"limit_remaining": 7.5, "is_free_tier": False}}
 WELL = json_answer(KEY)
@@ -57,13 +57,6 @@ def add(slug: str, upstream: FakeUpstream, **fields):
     row = make_provider(slug, base_url=upstream.url, **fields)
     make_credential(row)
     return row
-
-
-async def until(is_so, within_s: float = 5.0) -> None:
-    began = time.monotonic()
-    while not is_so():
-        assert time.monotonic() - began < within_s
-        await asyncio.sleep(0.01)
 
 
 async def told(runtime: Runtime) -> dict[str, object]:

@@ -15,6 +15,7 @@ from routing.pictures import ProviderPicture, RetryPolicy, Timeouts
 from routing.providers import openrouter
 from routing.upstream.turns import Turn, TurnBook
 from tests.services import REDIS_URL, needs_redis
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = needs_redis
 PROVIDER = ProviderPicture(
@@ -30,7 +31,7 @@ PROVIDER = ProviderPicture(
     dialect=Dialect.OPENAI_CHAT,
     concurrent_max=3,
     queue_max=100,
-    queue_wait_s=20,
+    queue_wait_s=PATIENCE_S,
 )
 MakeBook = Callable[..., TurnBook]
 
@@ -72,12 +73,10 @@ async def test_no_more_are_under_way_than_the_limit_however_many_processes_ask(p
 async def test_who_waits_for_a_place_elsewhere_is_counted_as_waiting(places):
     first, second = TurnBook(places()), TurnBook(places())
     held = [await first.take(PROVIDER) for _ in range(3)]
-    short = dataclasses.replace(PROVIDER, queue_max=1, queue_wait_s=20)
+    short = dataclasses.replace(PROVIDER, queue_max=1, queue_wait_s=PATIENCE_S)
 
     waiting = asyncio.ensure_future(second.take(short))
-    async with asyncio.timeout(10):
-        while second.state() != {7: (0, 1)}:  # noqa: ASYNC110  (it tells nobody)
-            await asyncio.sleep(0.01)
+    await until(lambda: second.state() == {7: (0, 1)})
     with pytest.raises(ProviderBusy, match="and 1 waiting"):
         await second.take(short)
 
@@ -106,10 +105,10 @@ async def test_what_a_killed_process_held_comes_back(places):
 
 
 async def test_a_long_request_keeps_its_place(places):
-    mine = places(lease_s=1)
+    mine = places(lease_s=3)
     book = TurnBook(mine)
     held = [await book.take(PROVIDER) for _ in range(3)]
-    for _ in range(25):
+    for _ in range(35):
         mine.tick()
         await asyncio.sleep(0.1)
 

@@ -1,6 +1,7 @@
 """Fallback, credentials, cooldown, turns, header rules and pass-through, over real sockets."""
 
 import asyncio
+import time
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -9,6 +10,7 @@ from routing.models import Credential, HeaderRule, Provider
 from tests.fakes.upstream import FakeUpstream, chat_answer, json_answer, stream_answer, text_stream
 from tests.llmgateway.conftest import ALIAS, MODEL, SECRET, add_openrouter, route_to
 from tests.serving import serving
+from tests.waiting import until
 
 ASK = {"model": ALIAS, "max_tokens": 100, "messages": [{"role": "user", "content": "Hello"}]}
 FAILS = json_answer({"error": {"message": "broken", "code": 500}}, status=500)
@@ -51,14 +53,15 @@ async def test_records_say_which_path_was_taken_and_why_the_one_before_failed(
 async def test_a_deployment_that_keeps_failing_is_skipped_and_probed_again(
     both, key, upstream, tmp_path
 ):
-    await Provider.objects.filter(slug="openrouter").aupdate(cooldown_after=2, cooldown_s="0.3")
+    await Provider.objects.filter(slug="openrouter").aupdate(cooldown_after=2, cooldown_s=60)
     upstream.default = FAILS
     async with serving(tmp_path / "journal", key=key) as gateway:
         for _ in range(5):
             assert (await gateway.messages(ASK)).status_code == 200
         asked_while_failing = len(upstream.requests)
         upstream.default = json_answer(chat_answer("Well again."))
-        await asyncio.sleep(0.35)
+        for cooling in gateway.runtime.live.cooldowns._deployments.values():
+            cooling.until_s = time.monotonic()  # the minute is over
         answer = await gateway.messages(ASK)
         again = await gateway.messages(ASK)
 
@@ -106,23 +109,24 @@ async def test_requests_over_the_limit_wait_for_their_turn(provider, key, upstre
     async with serving(tmp_path / "journal", key=key) as gateway:
         stream = {**ASK, "stream": True}
         answers = await asyncio.gather(*(gateway.messages(stream) for _ in range(6)))
-        state = gateway.runtime.turns.state()
+        await until(lambda: set(gateway.runtime.turns.state().values()) == {(0, 0)})
 
     assert {answer.status_code for answer in answers} == {200}
-    begun = sorted(seen.at_s for seen in upstream.requests)
-    assert begun[2] - begun[1] > 0.1  # the third waited for one of the first two
-    assert set(state.values()) == {(0, 0)}
+    assert len(upstream.requests) == 6
+    assert upstream.under_way_most == 2
 
 
 async def test_who_finds_no_place_in_the_queue_goes_to_the_next_target(
     both, key, upstream, second, tmp_path
 ):
     await Provider.objects.filter(slug="openrouter").aupdate(concurrent_max=1, queue_max=0)
-    upstream.default = stream_answer(text_stream("a", "b"), pause_s=0.1)
+    may_end = asyncio.Event()
+    upstream.default = stream_answer(text_stream("a", "b"), ends_after=may_end)
     async with serving(tmp_path / "journal", key=key) as gateway:
         slow = asyncio.ensure_future(gateway.messages({**ASK, "stream": True}))
-        await asyncio.sleep(0.1)
+        await until(lambda: upstream.requests)
         quick = await gateway.messages(ASK)
+        may_end.set()
         await slow
 
     assert quick.headers["x-llmgateway-provider"] == "second"
@@ -130,11 +134,13 @@ async def test_who_finds_no_place_in_the_queue_goes_to_the_next_target(
 
 async def test_a_wait_that_is_too_long_is_told_with_its_setting(provider, key, upstream, tmp_path):
     await Provider.objects.aupdate(concurrent_max=1, queue_wait_s="0.05")
-    upstream.default = stream_answer(text_stream("a", "b"), pause_s=0.15)
+    may_end = asyncio.Event()
+    upstream.default = stream_answer(text_stream("a", "b"), ends_after=may_end)
     async with serving(tmp_path / "journal", key=key) as gateway:
         slow = asyncio.ensure_future(gateway.messages({**ASK, "stream": True}))
-        await asyncio.sleep(0.1)
+        await until(lambda: upstream.requests)
         refused = await gateway.messages(ASK)
+        may_end.set()
         await slow
         records = await gateway.records(1)
 
@@ -145,17 +151,21 @@ async def test_a_wait_that_is_too_long_is_told_with_its_setting(provider, key, u
 
 async def test_a_client_that_leaves_the_queue_takes_no_turn(provider, key, upstream, tmp_path):
     await Provider.objects.aupdate(concurrent_max=1)
-    upstream.default = stream_answer(text_stream("a", "b", "c"), pause_s=0.1)
+    may_end = asyncio.Event()
+    upstream.default = stream_answer(text_stream("a", "b", "c"), ends_after=may_end)
     async with serving(tmp_path / "journal", key=key) as gateway:
+        turns = gateway.runtime.turns
         slow = asyncio.ensure_future(gateway.messages({**ASK, "stream": True}))
-        await asyncio.sleep(0.1)
+        await until(lambda: upstream.requests)
         gone = asyncio.ensure_future(gateway.messages(ASK))
-        await asyncio.sleep(0.1)
+        await until(lambda: set(turns.state().values()) == {(1, 1)})
         gone.cancel()
+        await until(lambda: set(turns.state().values()) == {(1, 0)})
+        may_end.set()
         await slow
-        await asyncio.sleep(0.1)
+        await until(lambda: set(turns.state().values()) == {(0, 0)})
         assert (await gateway.messages({**ASK, "stream": True})).status_code == 200
-        assert set(gateway.runtime.turns.state().values()) == {(0, 0)}
+        await until(lambda: set(turns.state().values()) == {(0, 0)})
 
 
 async def test_header_rules_reach_the_provider_filled_in(provider, key, upstream, tmp_path):

@@ -1,6 +1,5 @@
 """Traces: which spans a collector gets of a request, under which names, and that nothing else leaves."""
 
-import asyncio
 import contextlib
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from threading import Thread
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
@@ -20,6 +20,7 @@ from tests.fakes.upstream import FakeUpstream, json_answer, stream_answer, text_
 from tests.llmgateway.conftest import ALIAS, MODEL
 from tests.processes import ROOT
 from tests.serving import Serving, serving
+from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("provider")
 ASK = {"model": ALIAS, "max_tokens": 100, "messages": [{"role": "user", "content": "secret words"}]}
@@ -34,16 +35,20 @@ class Traced:
         self.gateway = gateway
         gateway.runtime.tracer = Tracer(self.exporter, percent=percent, service="test")
 
-    async def spans(self):
-        """The spans so far: the request's and the attempts'."""
+    async def spans(self, servers: int = 0, clients: int = 0):
+        """The spans of requests and of attempts, once there are so many."""
         await self.gateway.records()
-        await asyncio.sleep(0.05)
+        await until(lambda: self._count(SpanKind.SERVER) >= servers)
+        await until(lambda: self._count(SpanKind.CLIENT) >= clients)
+        return self._of(SpanKind.SERVER), self._of(SpanKind.CLIENT)
+
+    def _count(self, kind: SpanKind) -> int:
         self.gateway.runtime.tracer._processor.force_flush()
+        return len(self._of(kind))
+
+    def _of(self, kind: SpanKind) -> list[ReadableSpan]:
         found = sorted(self.exporter.get_finished_spans(), key=lambda span: span.start_time)
-        return (
-            [span for span in found if span.kind is SpanKind.SERVER],
-            [span for span in found if span.kind is SpanKind.CLIENT],
-        )
+        return [span for span in found if span.kind is kind]
 
 
 @pytest.fixture
@@ -55,7 +60,7 @@ async def traced(key, tmp_path):
 async def test_a_request_is_a_span_with_its_attempts_below(traced, upstream: FakeUpstream):
     upstream.answers(stream_answer(text_stream("Hi")))
     response = await traced.gateway.messages({**ASK, "stream": True}, traceparent=PARENT)
-    (server,), (client,) = await traced.spans()
+    (server,), (client,) = await traced.spans(1, 1)
 
     assert f"{server.context.trace_id:032x}" == PARENT.split("-")[1]
     assert f"{server.parent.span_id:016x}" == PARENT.split("-")[2]
@@ -81,7 +86,7 @@ async def test_failed_attempts_and_refused_requests_say_so(traced, upstream: Fak
     upstream.default = json_answer({"error": {"message": "no"}}, status=500)
     await traced.gateway.messages(ASK)
     await traced.gateway.messages(ASK, x_api_key="gw-wrong")
-    (failed, refused), (attempt,) = await traced.spans()
+    (failed, refused), (attempt,) = await traced.spans(2, 1)
 
     assert attempt.status.status_code is StatusCode.ERROR
     assert attempt.attributes["error.type"] == "UpstreamBroken"
@@ -101,7 +106,7 @@ async def test_a_client_that_does_not_want_to_be_traced_is_not(traced, upstream:
 @pytest.mark.parametrize("told", ["", "nonsense", "00-" + "0" * 32 + "-b7ad6b7169203331-01"])
 async def test_what_is_no_trace_begins_a_new_one(traced, told):
     await traced.gateway.messages(ASK, traceparent=told)
-    (server,), (client,) = await traced.spans()
+    (server,), (client,) = await traced.spans(1, 1)
     assert server.parent is None
     assert client.context.trace_id == server.context.trace_id
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import dataclass
 
 import pytest
 
@@ -27,6 +28,22 @@ class Line:
     @property
     def bodies(self) -> list[bytes]:
         return [m["body"] for m in self.sent if m["type"] == "http.response.body"]
+
+
+@dataclass
+class Clock:
+    """The loop's time, as a test wants it."""
+
+    passed_s: float = 0.0
+
+
+@pytest.fixture
+async def clock(monkeypatch):
+    made, loop = Clock(), asyncio.get_running_loop()
+    began_s = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: began_s + made.passed_s)
+    yield made
+    monkeypatch.undo()
 
 
 @pytest.fixture
@@ -79,12 +96,13 @@ async def test_pings_fill_a_silence_after_the_start(line):
     assert [m["type"] for m in line.sent].count("http.response.start") == 1
 
 
-async def test_no_ping_while_pieces_keep_coming(line):
+async def test_no_ping_while_pieces_keep_coming(line, clock):
     wire = Wire(line.send)
-    wire.keep_alive(PING, after_s=0.25, headers=HEADERS)
+    wire.keep_alive(PING, after_s=60, headers=HEADERS)
     await wire.start(200, HEADERS)
-    for _ in range(8):
-        await asyncio.sleep(0.04)
+    for passed_s in range(0, 200, 40):
+        clock.passed_s = passed_s
+        await asyncio.sleep(0)  # whatever is due by then is done
         await wire.write(b"x")
     await wire.end()
 
@@ -145,12 +163,12 @@ async def test_an_answer_that_ends_while_a_ping_begins_it_is_not_followed_by_the
 
 async def test_an_answer_that_ends_just_before_a_ping_is_not_followed_by_it(line):
     wire = Wire(line.send)
-    wire.keep_alive(PING, after_s=0.03, headers=HEADERS)
+    wire.keep_alive(PING, after_s=0.5, headers=HEADERS)
     await wire.start(200, HEADERS)
     ending: list[asyncio.Task[None]] = []
     loop = asyncio.get_running_loop()
     loop.call_later(0.02, lambda: ending.append(loop.create_task(wire.end(b"all"))))
-    time.sleep(0.06)  # noqa: ASYNC251  (a busy loop: both timers fire in one turn, the end's first)
+    time.sleep(0.6)  # noqa: ASYNC251  (a busy loop: both timers fire in one turn, the end's first)
     await asyncio.sleep(0.02)
 
     assert line.bodies == [b"all"]

@@ -22,7 +22,7 @@ session[HASH_SESSION_KEY] = user.get_session_auth_hash()
 session.save()
 print("session", session.session_key)
 """
-WITHIN_S = 30
+WITHIN_S = 60
 
 
 @pytest.fixture
@@ -37,7 +37,9 @@ def browser(gateway: GatewayProcess) -> httpx.Client:
     """A client that is signed in as the administrator whom first_run made."""
     told = gateway.manage("shell", "--verbosity", "0", "-c", SESSION)
     cookies = {"sessionid": re.search(r"session (\w+)", told)[1]}
-    return httpx.Client(base_url=gateway.url, cookies=cookies, timeout=20, follow_redirects=True)
+    return httpx.Client(
+        base_url=gateway.url, cookies=cookies, timeout=WITHIN_S, follow_redirects=True
+    )
 
 
 def post(client: httpx.Client, **fields: str) -> str:
@@ -78,7 +80,9 @@ def answered(gateway: GatewayProcess, key: str, model: str) -> httpx.Response:
     hello = [{"role": "user", "content": "Hello"}]
     body = {"model": model, "max_tokens": 500, "messages": hello}
     while True:
-        answer = httpx.post(f"{gateway.url}/v1/messages", json=body, headers={"x-api-key": key})
+        answer = httpx.post(
+            f"{gateway.url}/v1/messages", json=body, headers={"x-api-key": key}, timeout=WITHIN_S
+        )
         if answer.status_code != 401 or time.monotonic() > until:
             return answer
         time.sleep(0.05)

@@ -16,9 +16,10 @@ from django.test import Client
 from accounting.models import Membership, VirtualKey
 from routing.models import FeatureFlag
 from tests.factories.accounting import make_team
-from tests.fakes.upstream import FakeUpstream, stream_answer, text_stream
+from tests.fakes.upstream import Answer, FakeUpstream, stream_answer, text_stream
 from tests.llmgateway.conftest import ALIAS
 from tests.serving import Serving
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.usefixtures("provider")
 ASK = {"model": ALIAS, "max_tokens": 100, "messages": [{"role": "user", "content": "<b>Hi</b>"}]}
@@ -35,22 +36,34 @@ def cookie_of(username: str, *, is_staff: bool = False, role: str = "", team: st
 
 
 class Viewer:
-    """Somebody who looks: keeps the newest state of each request they are told of."""
+    """Somebody who looks: keeps each frame as it arrives, whether a test waits for it or not."""
 
     def __init__(self, socket: Any) -> None:
         self.socket = socket
-        self.rows: dict[str, dict[str, Any]] = {}
         self.frames: list[dict[str, Any]] = []
+        self.reading = asyncio.ensure_future(self._read())
+        self._seen = 0
 
-    async def until(self, holds: Any, within_s: float = 5) -> Any:
-        """The first frame for which ``holds`` says something."""
-        async with asyncio.timeout(within_s):
+    async def until(self, holds: Any) -> Any:
+        """What ``holds`` says of the first frame for which it says something. Raises when the view is closed."""
+        async with asyncio.timeout(PATIENCE_S):
             while True:
-                frame = json.loads(await self.socket.recv())
-                self.frames.append(frame)
-                found = holds(frame)
-                if found:
-                    return found
+                while self._seen < len(self.frames):
+                    self._seen += 1
+                    if found := holds(self.frames[self._seen - 1]):
+                        return found
+                if self.reading.done():
+                    self.reading.result()
+                await asyncio.sleep(0.01)
+
+    async def more_frames(self) -> None:
+        """Wait for some that were made from now on; the first may have been on its way."""
+        before = len(self.frames)
+        await until(lambda: len(self.frames) >= before + 3)
+
+    async def _read(self) -> None:
+        while True:
+            self.frames.append(json.loads(await self.socket.recv()))
 
 
 @contextlib.asynccontextmanager
@@ -59,23 +72,28 @@ async def looking(gateway: Serving, **who: Any) -> AsyncIterator[Viewer]:
     address = gateway.url.replace("http", "ws") + "/ws/live/"
     headers = {"Cookie": cookie, "Origin": gateway.url}
     async with websockets.connect(address, additional_headers=headers) as socket:
-        yield Viewer(socket)
+        viewer = Viewer(socket)
+        yield viewer
+        viewer.reading.cancel()
+        await asyncio.wait([viewer.reading])
 
 
-def slow_stream():
-    return stream_answer(text_stream("one ", "two ", "three"), pause_s=0.5)
+def slow_stream(**how: Any) -> Answer:
+    return stream_answer(text_stream("one ", "two ", "three"), pause_s=0.2, **how)
 
 
 async def test_a_request_is_seen_while_it_runs_and_when_it_is_over(
     gateway: Serving, upstream: FakeUpstream
 ):
-    upstream.answers(slow_stream())
+    was_seen = asyncio.Event()
+    upstream.answers(slow_stream(ends_after=was_seen))
     async with looking(gateway, username="eve", is_staff=True) as viewer:
         asking = asyncio.ensure_future(gateway.messages({**ASK, "stream": True}))
         running = await viewer.until(lambda frame: frame["running"])
         answering = await viewer.until(
             lambda frame: [row for row in frame["running"] if row["status"] == "answering"]
         )
+        was_seen.set()
         finished = await viewer.until(lambda frame: frame["finished"])
         response = await asking
 
@@ -105,9 +123,7 @@ async def test_nothing_is_kept_or_sampled_while_nobody_looks(
     async with looking(gateway, username="eve", is_staff=True) as viewer:
         await viewer.until(lambda frame: frame["process"])
         assert view.viewers == 1
-    async with asyncio.timeout(5):
-        while not view._task.done():  # noqa: ASYNC110  (it tells nobody)
-            await asyncio.sleep(0.05)
+    await until(view._task.done)
     assert view.viewers == 0
 
 
@@ -142,11 +158,9 @@ async def test_each_sees_what_is_theirs(gateway: Serving, upstream: FakeUpstream
     upstream.answers(slow_stream())
     async with looking(gateway, **who) as viewer:
         await viewer.until(lambda frame: frame["process"])
-        asking = asyncio.ensure_future(gateway.messages({**ASK, "stream": True}))
-        await asking
-        await gateway.records()
-        await asyncio.sleep(0.7)
-        await viewer.until(lambda frame: not frame["running"])
+        await gateway.messages({**ASK, "stream": True})
+        await gateway.records(1)
+        await viewer.more_frames()
         seen = [row for frame in viewer.frames for row in frame["running"] + frame["finished"]]
         assert bool(seen) is sees
         assert all(("count" in frame) is who.get("is_staff", False) for frame in viewer.frames)
@@ -192,8 +206,8 @@ async def test_the_flag_hides_a_teams_requests(gateway: Serving, upstream: FakeU
         await viewer.until(lambda frame: frame["process"])
         await gateway.messages({**ASK, "stream": True})
         await gateway.records()
-        await asyncio.sleep(0.7)
-        await viewer.until(lambda frame: not frame["count"])
+        await viewer.more_frames()
+        assert viewer.frames[-1]["count"] == 0
     assert not any(frame["running"] or frame["finished"] for frame in viewer.frames)
 
 

@@ -26,6 +26,7 @@ from tests.factories.accounting import make_key, make_price, make_team
 from tests.fakes.upstream import chat_answer, chunk, json_answer, stream_answer, text_stream
 from tests.llmgateway.conftest import ALIAS, MODEL, SECRET, add_openrouter, route_to
 from tests.serving import Serving, serving
+from tests.waiting import PATIENCE_S
 
 PAGE = "/usage/playground/"
 SEND = f"{PAGE}send/"
@@ -126,7 +127,7 @@ def lead() -> dict[str, str]:
 
 def person(gateway: Serving, cookies: dict[str, str]) -> httpx.AsyncClient:
     """The browser of somebody who is signed in."""
-    return httpx.AsyncClient(base_url=gateway.url, cookies=cookies, timeout=20)
+    return httpx.AsyncClient(base_url=gateway.url, cookies=cookies, timeout=PATIENCE_S)
 
 
 @pytest.fixture
@@ -414,17 +415,18 @@ async def test_a_fault_of_the_gateway_is_told_as_one(playground, upstream, monke
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 async def test_a_browser_that_leaves_cancels_the_call_and_what_was_used_is_booked(playground, upstream, dialect):  # fmt: skip
-    await Provider.objects.aupdate(idle_timeout_s=30, total_timeout_s=30)
-    await changed(playground)
     upstream.answers(
         stream_answer(text_stream("Good ", "morning, ", "all")[:4], done=False, ending="stall")
     )
-    async with playground.sending(dialect=dialect, stream="on") as answer, asyncio.timeout(10):
+    async with (
+        playground.sending(dialect=dialect, stream="on") as answer,
+        asyncio.timeout(PATIENCE_S),
+    ):
         async for line in answer.aiter_lines():
             if line and orjson.loads(line).get("kind") == "text":
                 break
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while upstream.requests[0].left_after_s is None:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     (row,) = await playground.gateway.records(1)
@@ -434,10 +436,8 @@ async def test_a_browser_that_leaves_cancels_the_call_and_what_was_used_is_booke
 
 
 async def test_a_browser_that_leaves_before_the_first_byte_cancels_it_too(playground, upstream):
-    await Provider.objects.aupdate(first_byte_timeout_s=30, total_timeout_s=30)
-    await changed(playground)
-    upstream.answers(stream_answer([], before_s=20))
-    async with playground.sending(stream="on") as answer, asyncio.timeout(10):
+    upstream.answers(stream_answer([], before_s=50))
+    async with playground.sending(stream="on") as answer, asyncio.timeout(PATIENCE_S):
         async for line in answer.aiter_lines():
             if line:
                 break
