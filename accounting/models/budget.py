@@ -201,6 +201,7 @@ class BudgetAlert(models.Model):
                 name="budget_alert_is_sent_once",
             ),
         ]
+        indexes = [models.Index(fields=["window_began_at"], name="budget_alert_by_window")]
 
     def __str__(self) -> str:
         return f"{self.threshold} % of {self.budget}"
