@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from accounting.models import Budget, VirtualKey
 from accounting.models.money import plain_usd
@@ -14,6 +14,8 @@ from accounting.spending import Holder, first_of_each, spent_of_each, spent_usd
 from accounting.windows import Window, window_of
 
 HUNDRED = Decimal(100)
+HOLDERS_MAX = 100
+"""Of more teams and keys than these, all rows are read: a database looks for no more of them one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +95,34 @@ def state_of(budget: Budget, *, now: datetime) -> BudgetState:
 
 
 def states(rows: Iterable[Budget], *, now: datetime) -> Iterator[BudgetState]:
-    """How they stand, in order: one query for each window among them, not for each budget."""
-    found = list(rows)
-    teams = {row.key.team_id for row in found if row.key is not None}
+    """How they stand, in order: a few queries for each window among them, not for each budget."""
+    found = [(row, window_of(row.window, row.time_zone, now)) for row in rows]
+    teams = {row.key.team_id for row, _window in found if row.key is not None}
     pairs = VirtualKey.objects.filter(team__in=teams).values_list("pk", "rotated_from_id")
     firsts = first_of_each(pairs) if teams else {}
-    sums: dict[Window, _Sums] = {}
-    for row in found:
-        window = window_of(row.window, row.time_zone, now)
-        if window not in sums:
-            sums[window] = _Sums(spent_of_each(window), firsts)
+    sharing: dict[Window, list[Budget]] = {}
+    for row, window in found:
+        sharing.setdefault(window, []).append(row)
+    sums = {
+        window: _Sums(spent_of_each(window, _holders(sharers, firsts)), firsts)
+        for window, sharers in sharing.items()
+    }
+    for row, window in found:
         yield BudgetState(row, window, sums[window].of(row))
+
+
+def _holders(rows: Iterable[Budget], firsts: Mapping[int, int]) -> Q:
+    """Chooses what the budgets are about and perhaps more; everything where that is about as much."""
+    teams, lines = set(), set()
+    for row in rows:
+        if row.key_id:
+            lines.add(firsts.get(row.key_id))
+        elif team := row.team or (row.project and row.project.team):
+            teams.add(team.slug)
+    keys = [pk for pk, first in firsts.items() if first in lines]
+    if len(teams) + len(keys) > HOLDERS_MAX:
+        return Q()
+    return Q(team__in=sorted(teams)) | Q(key_id__in=keys)
 
 
 class _Sums:

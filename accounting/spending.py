@@ -30,15 +30,19 @@ def spent_by(holder: Q, window: Window) -> Decimal:
     return sum((_of_rows(holder, edge) for edge in edges), spent)
 
 
-def spent_of_each(window: Window) -> dict[Holder, Decimal]:
-    """What was spent in the window by each team, project and key that spent anything; as ``spent_by``, all at once."""
+def spent_of_each(window: Window, holders: Q | None = None) -> dict[Holder, Decimal]:
+    """What was spent in the window by each team, project and key that spent anything; as ``spent_by``, all at once.
+
+    Only of those that ``holders`` chooses (by team, project, key_id), where that is given.
+    """
+    chosen = holders or Q()
     days, edges = _cut(window)
     found: dict[Holder, Decimal] = {}
     if days:
-        _add_up(found, _days(*days), "cost_usd", "adjusted_usd")
+        _add_up(found, _days(*days).filter(chosen), "cost_usd", "adjusted_usd")
     for edge in edges:
-        _add_up(found, UsageRecord.objects.filter(*_within("started_at", edge)), "cost_usd")
-        late = Adjustment.objects.filter(*_within("record_started_at", edge))
+        _add_up(found, UsageRecord.objects.filter(chosen, *_within("started_at", edge)), "cost_usd")
+        late = Adjustment.objects.filter(chosen, *_within("record_started_at", edge))
         _add_up(found, late, "amount_usd")
     return found
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from accounting import keys, rollups
+from accounting import budget_states, keys, rollups
 from accounting.budget_states import budgets, state_of, states
 from accounting.models import Adjustment, Budget, Project
 from accounting.spending import first_of_each, spent_usd
@@ -118,3 +118,15 @@ def test_budgets_summed_up_together_stand_as_each_by_itself(django_assert_max_nu
         together = list(states(budgets(), now=NOW))
     assert together == [state_of(row, now=NOW) for row in budgets()]
     assert all(state.spent_usd for state in together)
+
+
+@pytest.mark.parametrize("holders_max", [0, 100], ids=["of all", "of those"])
+def test_budgets_of_few_are_summed_up_as_those_of_many(monkeypatch, holders_max):
+    monkeypatch.setattr(budget_states, "HOLDERS_MAX", holders_max)
+    team, key = make_team("alder"), make_key(make_team("cedar"), "laptop").row
+    Budget.objects.create(team=team, amount_usd=Decimal(5))
+    Budget.objects.create(key=key, amount_usd=Decimal(5))
+    for slug, key_id, cost in (("alder", 999, 1), ("cedar", key.pk, 2), ("cedar", 998, 4)):
+        make_usage(started_at=NOW, team=slug, key_id=key_id, cost_usd=Decimal(cost))
+
+    assert [state.spent_usd for state in states(budgets().order_by("pk"), now=NOW)] == [1, 2]
