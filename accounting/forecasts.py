@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 WEEKS = 8
 DAYS_KNOWN_MIN = 14
@@ -45,9 +46,8 @@ def forecast(
     means = weekday_means(by_day, today=now.date())
     if means is None:
         return Forecast(_rounded(even_usd), None)
-    to_come = sum(
-        (means[day.weekday()] * part for day, part in _days_between(now, ends_at)), Decimal(0)
-    )
+    weekdays = zip(means, weekdays_to_come(now, ends_at), strict=True)
+    to_come = sum((mean * days for mean, days in weekdays), Decimal(0))
     return Forecast(_rounded(even_usd), _rounded(spent_usd + to_come))
 
 
@@ -65,16 +65,20 @@ def weekday_means(by_day: Mapping[date, Decimal], *, today: date) -> list[Decima
     return [amount / count for amount, count in zip(sums, counts, strict=True)]
 
 
-def _days_between(now: datetime, ends_at: datetime) -> list[tuple[date, Decimal]]:
-    """Each day (UTC) still to come with the part of it that lies before the end; today with its rest."""
-    found = []
+@lru_cache(maxsize=64)
+def weekdays_to_come(now: datetime, ends_at: datetime) -> tuple[Decimal, ...]:
+    """How many Mondays … Sundays (UTC) are still to come; today and the last day with their parts.
+
+    Remembered, because many budgets share few windows.
+    """
+    found = [Decimal(0)] * 7
     at = now
     while at < ends_at:
         midnight = at.replace(hour=0, minute=0, second=0, microsecond=0) + DAY
         until = min(midnight, ends_at)
-        found.append((at.date(), _seconds(until - at) / _seconds(DAY)))
+        found[at.weekday()] += _seconds(until - at) / _seconds(DAY)
         at = until
-    return found
+    return tuple(found)
 
 
 def _seconds(span: timedelta) -> Decimal:

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -40,8 +40,22 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Which rows of a long table are shown, counted from 1, and the numbers of the parts beside; None where none is."""
+
+    first: int
+    last: int
+    rows: int
+    before: int | None
+    after: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under columns, the first of which names the row. ``note`` is told below, ``more`` leads to all rows."""
+    """Rows under columns, the first of which names the row. ``note`` is told below, ``more`` leads to all rows.
+
+    ``shown`` is which part of a longer table this is.
+    """
 
     name: str
     title: str
@@ -51,6 +65,19 @@ class Table:
     note: str = ""
     more: str = ""
     empty: str = "Nothing in this period."
+    shown: Part | None = None
+
+    def part(self, number: int, rows_max: int) -> "Table":
+        """One of the parts of so many rows, counted from 1, the last where there are fewer; all where one holds them."""
+        count = len(self.rows)
+        if count <= rows_max:
+            return self
+        last = -(-count // rows_max)
+        number = min(max(1, number), last)
+        first, end = (number - 1) * rows_max, min(number * rows_max, count)
+        before, after = number - 1 or None, number + 1 if number < last else None
+        shown = Part(first + 1, end, count, before, after)
+        return replace(self, rows=self.rows[first:end], shown=shown)
 
     @property
     def lines(self) -> list[tuple[str, list[tuple[Column, Any]]]]:

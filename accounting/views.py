@@ -23,6 +23,8 @@ from accounting.tables import csv_answer, json_answer
 from accounting.top_requests import ORDERS, top_requests
 
 View = Callable[..., HttpResponseBase]
+FILES = ("csv", "json")
+DIGITS_MAX = 6
 
 
 def for_people_with_usage(view: View) -> View:
@@ -117,8 +119,15 @@ def usage_top(request: HttpRequest, principal: Principal) -> HttpResponse:
 
 @for_people_with_usage
 def budgets(request: HttpRequest, principal: Principal) -> HttpResponse:
-    """GET /usage/budgets/."""
-    return answer(request, budget_page(principal, now=datetime.now(UTC)), None, principal)
+    """GET /usage/budgets/; ``part`` chooses which rows of long tables. Files hold all of them."""
+    part = None if request.GET.get("format") in FILES else _number(request.GET.get("part", ""))
+    page = budget_page(principal, now=datetime.now(UTC), part=part)
+    return answer(request, page, None, principal)
+
+
+def _number(text: str) -> int:
+    """A number from an address; 1 where it is none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < DIGITS_MAX else 1
 
 
 @for_people_with_usage

@@ -4,11 +4,15 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounting.budget_report import budget_page
 from accounting.models import Budget, Project
 from accounting.principals import Principal
+from accounting.reports import ROWS_MAX
 from accounting.spending import spent_usd
+from accounting.tables import Column, Part, Row, Table
 from accounting.windows import window_of
 from tests.factories.accounting import make_key, make_team, make_usage
 
@@ -106,3 +110,47 @@ def test_people_see_the_budgets_of_their_teams_and_keys(spend, django_user_model
     assert amounts(Principal("bo", led=frozenset({"alder"}))) == [1, 2, 3]
     assert amounts(Principal("ada", joined=frozenset({"alder"}))) == [2]
     assert amounts(Principal("ada", joined=frozenset({"birch"}))) == []
+
+
+def test_many_budgets_are_shown_in_parts_and_are_all_in_the_files(spend, admin_client):
+    Budget.objects.bulk_create(
+        Budget(key=make_key(spend["team"], f"k{number}").row, amount_usd=Decimal(number + 1))
+        for number in range(ROWS_MAX + 3)
+    )
+    first, second = (budget_page(STAFF, now=NOW, part=number).tables[0] for number in (1, 2))
+
+    assert (len(first.rows), len(second.rows)) == (ROWS_MAX, 3)
+    assert first.shown == Part(1, ROWS_MAX, ROWS_MAX + 3, None, 2)
+    assert second.shown == Part(ROWS_MAX + 1, ROWS_MAX + 3, ROWS_MAX + 3, 1, None)
+    page = admin_client.get("/usage/budgets/?part=2").content.decode()
+    assert "Rows 101 to 103 of 103" in page
+    assert '<a href="?part=1" rel="prev">' in page
+    assert 'rel="next"' not in page
+    assert "Rows 1 to 100" in admin_client.get("/usage/budgets/?part=²").content.decode()
+    assert "Rows 101 to" in admin_client.get("/usage/budgets/?part=99").content.decode()
+    file = admin_client.get("/usage/budgets/?format=csv&table=budgets&part=2").content.decode()
+    assert len(file.splitlines()) == 1 + ROWS_MAX + 3
+
+
+def test_a_table_that_one_part_holds_is_shown_whole():
+    table = Table("t", "T", (Column("a", "A"),), tuple(Row((n,)) for n in range(3)))
+
+    assert table.part(1, 3) is table
+    assert [row.values for row in table.part(2, 2).rows] == [(2,)]
+    assert [row.values for row in table.part(-5, 2).rows] == [(0,), (1,)]
+
+
+def test_the_page_takes_as_many_queries_for_a_thousand_budgets_as_for_one(spend):
+    Budget.objects.create(key=spend["key"], amount_usd=Decimal(1), window="day")
+    with CaptureQueriesContext(connection) as one:
+        budget_page(STAFF, now=NOW)
+    keys = [make_key(spend["team"], f"k{number}").row for number in range(50)]
+    Budget.objects.bulk_create(
+        Budget(key=key, amount_usd=Decimal(1), window=window)
+        for key in keys
+        for window in ("day", "week", "month")
+    )
+    with CaptureQueriesContext(connection) as many:
+        budget_page(STAFF, now=NOW)
+
+    assert len(many) == len(one)
