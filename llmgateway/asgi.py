@@ -1,6 +1,8 @@
 """The ASGI application: the hot path through the lean handler, pages through Django's own."""
 
+import asyncio
 import os
+import threading
 from functools import cache
 from typing import Any, cast
 
@@ -12,6 +14,7 @@ pages = get_asgi_application()
 
 # What follows needs the apps to be loaded.
 from django.conf import settings
+from django.urls import resolve
 
 from llmgateway import current
 from llmgateway.lean_handler import LeanHandler, Receive
@@ -26,12 +29,23 @@ hot = LeanHandler(
 )
 
 
+are_pages_loaded = threading.Event()
+
+
+def load_pages() -> None:
+    """Load what only pages need: seconds of work at the first page, beside the requests that are under way."""
+    resolve("/admin/")
+    are_pages_loaded.set()
+
+
 async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     """What an ASGI server calls."""
     if scope["type"] == "http":
         if scope["path"].startswith(HOT_PREFIXES):
             await hot(scope, receive, send)
         else:
+            if not are_pages_loaded.is_set():
+                await asyncio.to_thread(load_pages)
             await pages(scope, receive, cast("Any", send))
     elif scope["type"] == "lifespan":
         await lifespan(receive, send)

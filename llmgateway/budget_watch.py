@@ -6,6 +6,7 @@ whether a request is let in.
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import smtplib
 from collections.abc import Callable
@@ -22,7 +23,6 @@ from accounting.models import BudgetAlert
 from accounting.windows import Window, window_of
 from llmgateway.provider_checks import in_own_connection
 from llmgateway.tasks import spawn
-from routing.upstream import webhooks
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +94,8 @@ class BudgetWatch:
 
     async def _call(self, url: str, alert: BudgetAlert) -> list[str]:
         """Tell the webhook; what went wrong, without its address."""
+        # Loaded by the first alert, beside the requests: httpx costs every start 0.25 s otherwise.
+        webhooks = await asyncio.to_thread(importlib.import_module, "routing.upstream.webhooks")
         try:
             await webhooks.post_json(url, budget_alerts.payload(alert, _window_of(alert)))
         except webhooks.WebhookFailed as error:

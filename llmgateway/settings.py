@@ -101,12 +101,16 @@ JOURNAL_DIR = DATA_DIR / "journal"
 LOG_BODY_BYTES_MAX = env_int("GATEWAY_LOG_BODY_BYTES_MAX", default=256 * 1024, at_least=1024)
 LOG_RETENTION_DAYS = env_int("GATEWAY_LOG_RETENTION_DAYS", default=14, at_least=1)
 
-# Daphne serves ``runserver`` only. Elsewhere its Twisted would cost every start half a second and 15 MB.
+# What only some commands need. Daphne serves ``runserver``; elsewhere its Twisted would cost every start half a second
+# and 15 MB. The admin's pages are loaded by whatever asks for addresses (urls.py); ``serve`` leaves that to the first
+# page, as it would cost every start nearly a second.
 INSTALLED_APPS = [
     *(["daphne"] if "runserver" in sys.argv else []),
     "unfold",
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig"
+    if sys.argv[1:2] == ["serve"]
+    else "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

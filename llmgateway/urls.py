@@ -12,6 +12,8 @@ from llmgateway.playground import page as playground_page
 from llmgateway.replay_page import replay_page
 from llmgateway.sign_in.views import admin_sign_in
 
+admin.autodiscover()  # which Django has done already, but not in ``serve``
+
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/"), name="home"),
     path("admin/explain/", explain_page, name="explain"),

@@ -4,10 +4,12 @@ A problem that is found here is shown and stops nothing: whether a provider is c
 """
 
 import asyncio
+import importlib
 import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.db import IntegrityError
 
@@ -17,7 +19,6 @@ from routing.models import Provider, ProviderCheck
 from routing.models.provider_check import DETAIL_CHARS_MAX, PROBLEM_CHARS_MAX
 from routing.pictures import ProviderPicture
 from routing.providers.facts import ProviderState
-from routing.upstream import lookups
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ async def look(provider: ProviderPicture, check_model: str = "") -> ProviderStat
     """
     try:
         async with asyncio.timeout(LOOK_S):
-            state = await lookups.check(provider)
+            state = await (await _lookups()).check(provider)
             if check_model and not state.problem and provider.kind.models_path:
                 state = await _with_model_sought(provider, check_model, state)
     except TimeoutError:
@@ -63,7 +64,7 @@ async def look_closely(
         return state, None
     try:
         async with asyncio.timeout(LOOK_S):
-            return state, len(await lookups.list_models(provider))
+            return state, len(await (await _lookups()).list_models(provider))
     except (GatewayError, TimeoutError):
         return state, None
 
@@ -73,11 +74,16 @@ def picture_of(row: Provider) -> ProviderPicture:
     return snapshot.provider_picture(row, [], snapshot.RuleBook())
 
 
+async def _lookups() -> Any:
+    """The room of look-ups, loaded beside the requests by the first look: httpx costs every start 0.25 s otherwise."""
+    return await asyncio.to_thread(importlib.import_module, "routing.upstream.lookups")
+
+
 async def _with_model_sought(
     provider: ProviderPicture, check_model: str, state: ProviderState
 ) -> ProviderState:
     try:
-        found = await lookups.list_models(provider)
+        found = await (await _lookups()).list_models(provider)
     except GatewayError as error:
         return replace(state, problem=f"its models cannot be listed: {error.message}")
     if all(facts.id != check_model for facts in found):

@@ -14,7 +14,7 @@ import httpx
 from routing import providers
 from routing.providers.facts import ModelFacts, entries_of
 from routing.providers.kind import ProviderKind
-from routing.upstream import doorman
+from routing.upstream.guarded import guarded_client
 
 USUAL_ADDRESSES = (
     "http://127.0.0.1:4000",  # LiteLLM
@@ -72,7 +72,7 @@ async def look_around(addresses: Sequence[str], *, timeout_s: float) -> list[Sig
 
 async def look_at(address: str, timeout_s: float) -> Sighting | None:
     """Who answers at an address within so many seconds for each of its pages; None when nobody does."""
-    async with doorman.guarded_client(timeout=timeout_s) as client:
+    async with guarded_client(timeout=timeout_s) as client:
         try:
             async with asyncio.timeout(timeout_s * 4):
                 return await _recognise(_Place(client, address))

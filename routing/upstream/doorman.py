@@ -2,28 +2,23 @@
 
 What is judged is the number that is about to be connected to, after names were looked up, so that a name that leads
 elsewhere today than yesterday gains nothing. It costs a connection 2 us, and a request over one that is open nothing.
-Redirects are followed nowhere, and the environment's proxies are not used.
+Redirects are followed nowhere, and the environment's proxies are not used. For what is not the hot path,
+``guarded.py`` puts the same doorman before httpx.
 """
 
-import asyncio
-import contextlib
 import socket
-import ssl
-from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
-from typing import Any, cast
+from typing import Any
 
-import httpcore
-import httpx
 from django.conf import settings
 
 
-class ConnectionRefusedHere(OSError):
-    """The address is one that is not called; the message says why, and names no address: a name may be a secret."""
+class RefusedHere:
+    """An error that says why an address is not called, and names no address: a name may be a secret."""
 
 
-class HttpxRefusedHere(httpcore.ConnectError):
-    """The same in the words of httpcore, which takes the cause off what it hands on."""
+class ConnectionRefusedHere(RefusedHere, OSError):
+    """A refusal in the words of sockets."""
 
 
 AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
@@ -57,81 +52,7 @@ def refusal_behind(error: BaseException) -> str:
     """What the doorman said, where it is why something failed; empty otherwise."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, (ConnectionRefusedHere, HttpxRefusedHere)):
+        if isinstance(seen, RefusedHere):
             return str(seen)
         seen = getattr(seen, "os_error", None) or seen.__cause__ or seen.__context__
     return ""
-
-
-def guarded_client(
-    *,
-    timeout: httpx.Timeout | float,
-    headers: Mapping[str, str] | None = None,
-    verify: ssl.SSLContext | bool = True,
-) -> httpx.AsyncClient:
-    """A client for what is not the hot path, which connects past the doorman only."""
-    transport = httpx.AsyncHTTPTransport(verify=verify, trust_env=False)
-    # httpx hands no backend through to httpcore, which takes one (httpx 0.28). Without the attribute this fails.
-    pool = cast("Any", transport)._pool
-    pool._network_backend = GuardedBackend(pool._network_backend)
-    return httpx.AsyncClient(transport=transport, headers=headers, timeout=timeout, trust_env=False)
-
-
-class GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Looks names up itself, so that what is judged is what is connected to."""
-
-    def __init__(self, inner: httpcore.AsyncNetworkBackend) -> None:
-        self._inner = inner
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109  (httpcore's signature)
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """A connection to the first address of the host that takes one.
-
-        Raises:
-            ConnectionRefusedHere: none of its addresses may be called.
-        """
-        failure: Exception = httpcore.ConnectError("the host has no address")
-        for number in await _numbers_of(host, port, timeout):
-            try:
-                check(number)
-                return await self._inner.connect_tcp(
-                    number, port, timeout, local_address, socket_options
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout, ConnectionRefusedHere) as error:
-                failure = error
-        if isinstance(failure, ConnectionRefusedHere):
-            raise HttpxRefusedHere(str(failure)) from failure
-        raise failure
-
-    async def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,  # noqa: ASYNC109
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """No provider is reached by a file."""
-        raise httpcore.ConnectError("no socket file is called")
-
-    async def sleep(self, seconds: float) -> None:
-        """As the other backend does."""
-        await self._inner.sleep(seconds)
-
-
-async def _numbers_of(host: str, port: int, within_s: float | None) -> list[str]:
-    with contextlib.suppress(ValueError):
-        return [str(ip_address(host))]
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(within_s):
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except TimeoutError as error:
-        raise httpcore.ConnectTimeout("the name was not looked up in time") from error
-    except (OSError, UnicodeError) as error:
-        raise httpcore.ConnectError("the name leads nowhere") from error
-    return list(dict.fromkeys(str(info[4][0]) for info in found))

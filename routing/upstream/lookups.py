@@ -21,6 +21,7 @@ from routing.providers.facts import ModelFacts, ProviderState, filled_up
 from routing.upstream import doorman
 from routing.upstream.attempt import Outgoing, write_headers
 from routing.upstream.errors import AddressRefused, UpstreamTlsFailed, UpstreamUnreachable
+from routing.upstream.guarded import guarded_client
 
 LOOKUP_S = 10.0
 PAGES_MAX = 50
@@ -202,7 +203,7 @@ def _client(provider: ProviderPicture, credential: CredentialPicture | None) -> 
                 f"the CA bundle of provider {provider.slug} cannot be read ({error})"
             ) from error
     timeout = httpx.Timeout(LOOKUP_S, connect=provider.timeouts.connect_s)
-    return doorman.guarded_client(headers=headers, verify=verify, timeout=timeout)
+    return guarded_client(headers=headers, verify=verify, timeout=timeout)
 
 
 async def _ask(

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 
 from routing.upstream import doorman
+from routing.upstream.guarded import guarded_client
 
 WEBHOOK_S = 10.0
 OK = range(200, 300)
@@ -21,7 +22,7 @@ async def post_json(url: str, body: Any, *, timeout_s: float = WEBHOOK_S) -> Non
         WebhookFailed: nobody took it.
     """
     try:
-        async with doorman.guarded_client(timeout=timeout_s) as client:
+        async with guarded_client(timeout=timeout_s) as client:
             answer = await client.post(url, json=body)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         refusal = doorman.refusal_behind(error)

@@ -10,6 +10,7 @@ from routing import checks, snapshot
 from routing.checks import Finding
 from routing.models import ProviderCheck
 from routing.providers.facts import ProviderState
+from routing.upstream import lookups
 from tests.factories.pictures import picture_credential, picture_provider
 from tests.factories.routing import make_provider
 from tests.fakes.upstream import SILENCE, FakeUpstream, json_answer
@@ -81,7 +82,7 @@ async def test_what_nobody_thought_of_is_a_problem_and_is_logged(monkeypatch, ca
     async def fail(_provider):
         raise ValueError("odd")
 
-    monkeypatch.setattr(checks.lookups, "check", fail)
+    monkeypatch.setattr(lookups, "check", fail)
     state = await checks.look(picture_provider())
 
     assert state.problem == "could not be looked at (ValueError)"

@@ -20,7 +20,7 @@ class Command(BaseCommand):
 
     help = "Start the production server in the foreground; SIGTERM ends it cleanly."
     requires_migrations_checks = True
-    # Not the addresses of pages: looking at them loads all of the admin and the API, 0.8 s and 30 MB that a worker
+    # Not the addresses of pages: looking at them loads all of the admin and the API, 1.5 s and 40 MB that a worker
     # without pages never needs. `manage.py check` and CI look at them.
     requires_system_checks = (Tags.models, Tags.database, Tags.caches, Tags.compatibility)
 

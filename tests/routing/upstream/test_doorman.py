@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from conversion.addresses import AddressRules, read_networks
-from routing.upstream import discovery, doorman, lookups, webhooks
+from routing.upstream import discovery, guarded, lookups, webhooks
 from routing.upstream.attempt import Outgoing, send
 from routing.upstream.client import Pools
 from routing.upstream.errors import AddressRefused, UpstreamUnreachable
@@ -95,7 +95,7 @@ async def test_an_address_that_may_be_called_is_used_where_a_name_has_both(names
     provider = picture_provider(f"http://both.example:{upstream.port}/v1")
     upstream.answers(json_answer({}), json_answer({"ok": True}))
     assert await ask(provider) == 200
-    async with doorman.guarded_client(timeout=2) as client:
+    async with guarded.guarded_client(timeout=2) as client:
         answer = await client.get(f"http://both.example:{upstream.port}/x")
     assert answer.json() == {"ok": True}
 
@@ -104,7 +104,7 @@ async def test_an_address_that_may_be_called_is_used_where_a_name_has_both(names
 async def test_unusual_numbers_lead_nowhere_at_connect_time_either(host):
     with pytest.raises((AddressRefused, UpstreamUnreachable)):
         await asyncio.wait_for(ask(picture_provider(f"http://{host}/v1")), 2)
-    async with doorman.guarded_client(timeout=2) as client:
+    async with guarded.guarded_client(timeout=2) as client:
         with pytest.raises((httpx.ConnectError, httpx.InvalidURL)):
             await client.get(f"http://{host}/")
 
@@ -128,7 +128,7 @@ async def test_a_redirect_is_followed_nowhere(upstream):
 
 
 async def test_a_name_without_an_address_is_unreachable_as_ever():
-    async with doorman.guarded_client(timeout=2) as client:
+    async with guarded.guarded_client(timeout=2) as client:
         with pytest.raises(httpx.ConnectError, match="leads nowhere"):
             await client.get("http://nobody.invalid/")
 
@@ -138,13 +138,13 @@ async def test_a_slow_resolver_is_waited_for_no_longer_than_a_connection(monkeyp
         await asyncio.sleep(60)
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", never, raising=False)
-    async with doorman.guarded_client(timeout=0.05) as client:
+    async with guarded.guarded_client(timeout=0.05) as client:
         with pytest.raises(httpx.ConnectTimeout):
             await client.get("http://slow.example/")
 
 
 async def test_no_socket_file_is_called():
-    backend = doorman.GuardedBackend(doorman.httpcore.AnyIOBackend())
-    with pytest.raises(doorman.httpcore.ConnectError):
+    backend = guarded.GuardedBackend(guarded.httpcore.AnyIOBackend())
+    with pytest.raises(guarded.httpcore.ConnectError):
         await backend.connect_unix_socket("/run/x.sock")
     await backend.sleep(0)
