@@ -44,12 +44,11 @@ from routing.live import Live
 from routing.pictures import CredentialPicture, Target
 from routing.upstream.attempt import (
     ERROR_BYTES_MAX,
-    Outgoing,
     Reply,
     choose_credential,
     send,
-    write_headers,
 )
+from routing.upstream.outgoing import Outgoing, write_headers
 from routing.upstream.turns import Turn
 
 Status = UsageRecord.Status

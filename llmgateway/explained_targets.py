@@ -18,7 +18,8 @@ from routing.header_rules import Rule
 from routing.live import Live
 from routing.pictures import CredentialPicture, ProviderPicture, Target
 from routing.planning import Plan
-from routing.upstream.attempt import Outgoing, address_of, choose_credential, write_headers
+from routing.upstream.attempt import choose_credential
+from routing.upstream.outgoing import Outgoing, address_of, write_headers
 
 Resting = Mapping[int, tuple[float, str]]
 

@@ -25,7 +25,8 @@ from llmgateway.attribution import project_of
 from llmgateway.exchange import ClientRequest
 from llmgateway.runtime import Runtime
 from routing.pictures import Target
-from routing.upstream.attempt import ERROR_BYTES_MAX, Outgoing, choose_credential, send
+from routing.upstream.attempt import ERROR_BYTES_MAX, choose_credential, send
+from routing.upstream.outgoing import Outgoing
 
 COUNT_HEADER = "x-llmgateway-token-count"
 INLINE_BYTES_MAX = 32 * 1024

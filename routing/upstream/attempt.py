@@ -7,18 +7,12 @@ import asyncio
 import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 
-from multidict import CIMultiDict
-from yarl import URL
-
-from conversion.dialects import Dialect
-from routing.header_rules import PROTECTED, Rule, apply
 from routing.pictures import CredentialPicture, ProviderPicture, Target
 from routing.providers.kind import InProcessAnswer, InProcessAsk
 from routing.upstream import doorman
 from routing.upstream.client import Pool, Pools, close_if_unused
-from routing.upstream.connection import BrokenOff, Connection, HeaderBroken, write_head
+from routing.upstream.connection import BrokenOff, Connection, HeaderBroken
 from routing.upstream.errors import (
     AddressRefused,
     ConnectTimeout,
@@ -28,19 +22,12 @@ from routing.upstream.errors import (
     UpstreamTlsFailed,
     UpstreamUnreachable,
 )
+from routing.upstream.outgoing import Outgoing
 from routing.upstream.patience import Patience
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 ERROR_BYTES_MAX = 256 * 1024
 DRAIN_S = 1.0
-WHOLE_HEADERS = {
-    "Content-Type": "application/json",
-    "Accept": "application/json",
-    # Compressing events would hold them back; small answers do not gain.
-    "Accept-Encoding": "identity",
-    "User-Agent": "llmgateway",
-}
-STREAM_HEADERS = {**WHOLE_HEADERS, "Accept": "text/event-stream"}
 
 
 class Reply:
@@ -175,53 +162,6 @@ def choose_credential(
     return dice.choices(usable, weights)[0] if any(weights) else usable[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """What is sent: a body in a dialect. ``headers`` are the client's that go along, ``query`` its query string.
-
-    ``path`` is for what is asked at another place than the dialect's own. ``rules`` are applied to all headers but
-    framing and credential; they may let more of ``client_headers`` through, and fill in ``places``.
-    """
-
-    body: bytes
-    dialect: Dialect
-    stream: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict)
-    query: str = ""
-    path: str = ""
-    rules: tuple[Rule, ...] = ()
-    client_headers: Mapping[str, str] = field(default_factory=dict)
-    places: Mapping[str, str] = field(default_factory=dict)
-
-
-def write_headers(
-    provider: ProviderPicture, credential: CredentialPicture | None, outgoing: Outgoing
-) -> CIMultiDict[str]:
-    """The headers of a request to a provider: the credential's, the kind's, the client's, and what HTTP needs."""
-    headers: CIMultiDict[str] = CIMultiDict(STREAM_HEADERS if outgoing.stream else WHOLE_HEADERS)
-    if provider.kind.fixed_headers:
-        headers.update(provider.kind.fixed_headers)
-    if outgoing.headers:
-        headers.update(outgoing.headers)
-    if outgoing.rules:
-        headers = _with_rules(headers, outgoing)
-    if credential is not None:
-        headers.update(provider.kind.credential_headers(credential.secret.reveal()))
-    return headers
-
-
-def _with_rules(headers: "CIMultiDict[str]", outgoing: Outgoing) -> "CIMultiDict[str]":
-    open_ones = {name: value for name, value in headers.items() if name.lower() not in PROTECTED}
-    ruled = apply(
-        outgoing.rules,
-        open_ones,
-        client_headers=outgoing.client_headers,
-        places=outgoing.places,
-    )
-    kept = {name: value for name, value in headers.items() if name.lower() in PROTECTED}
-    return CIMultiDict({**kept, **ruled})
-
-
 async def send(
     pools: Pools, target: Target, outgoing: Outgoing, *, credential: CredentialPicture | None
 ) -> Reply:
@@ -235,22 +175,21 @@ async def send(
         return await _answer_in_process(
             provider.kind.answer_in_process, provider, outgoing, credential
         )
-    url = address_of(provider, outgoing)
+    try:
+        head = pools.heads.head_of(outgoing, provider, credential)
+    except (HeaderBroken, UnicodeError) as error:
+        raise _network_error(error, provider) from error
     pool = pools.of(provider)
     pool.users += 1
     patience = Patience(provider.timeouts)
     connection: Connection | None = None
     try:
-        headers = write_headers(provider, credential, outgoing)
-        head = write_head(
-            url.raw_path_qs, pool.host_header, headers.items(), body_bytes=len(outgoing.body)
-        )
         connection = await patience.wait_for(pool.take())
         await patience.wait_for(connection.ask(head, outgoing.body))
     except BaseException as error:
         patience.stop()
         let_go(pool, connection)
-        if isinstance(error, (OSError, HeaderBroken, UnicodeError)):
+        if isinstance(error, OSError):
             raise _network_error(error, provider) from error
         raise
     return Reply(
@@ -284,24 +223,6 @@ async def _answer_in_process(
         raise
     headers = {"content-type": answer.content_type, **answer.headers}
     return Reply(status=answer.status, headers=headers, patience=patience, pieces=answer.pieces)
-
-
-def address_of(provider: ProviderPicture, outgoing: Outgoing) -> URL:
-    """Where a request goes.
-
-    Raises:
-        UpstreamUnreachable: the provider's base URL is no address.
-    """
-    path = outgoing.path or provider.kind.paths[outgoing.dialect]
-    query = f"?{outgoing.query}" if outgoing.query else ""
-    try:
-        url = URL(provider.base_url + path + query, encoded=True)
-        is_complete = bool(url.host and url.port)  # a wrong port is only told here
-    except ValueError:
-        is_complete = False
-    if not is_complete:
-        raise UpstreamUnreachable(f"provider {provider.slug}: its base URL is no address")
-    return url
 
 
 def _network_error(error: Exception, provider: ProviderPicture) -> NetworkError:

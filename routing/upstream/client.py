@@ -18,6 +18,7 @@ from routing.pictures import ProviderPicture
 from routing.upstream import doorman
 from routing.upstream.connection import Connection
 from routing.upstream.errors import UpstreamTlsFailed
+from routing.upstream.outgoing import Heads
 
 KEEPALIVE_S = 30.0
 NAME_KEPT_S = 60.0
@@ -32,7 +33,6 @@ class Pool:
         url = URL(base_url, encoded=True)
         self.host = url.raw_host or ""
         self.port = url.port or 0
-        self.host_header = url.host_port_subcomponent or ""
         self.connect_s = connect_s
         self.users = 0
         self.is_retired = False
@@ -139,6 +139,7 @@ class Pools:
     """The pools of one event loop."""
 
     def __init__(self) -> None:
+        self.heads = Heads()
         self._pools: dict[PoolKey, Pool] = {}
 
     def of(self, provider: ProviderPicture) -> Pool:
@@ -154,7 +155,8 @@ class Pools:
         return pool
 
     async def retire_except(self, providers: list[ProviderPicture]) -> None:
-        """Close the pools that no provider uses any more, now or when their last attempt ends."""
+        """Close the pools that no provider uses any more, now or when their last attempt ends; forget all heads."""
+        self.heads.forget()
         wanted = {_key(provider) for provider in providers}
         for key, pool in list(self._pools.items()):
             if key not in wanted:

@@ -71,7 +71,7 @@ class Connection(asyncio.Protocol):
     # What the caller does
 
     async def ask(self, head: bytes, body: bytes) -> None:
-        """Send a request, and wait until status and headers of the answer are there.
+        """Send a request, and wait until status and headers of the answer are there. ``head`` is as ``write_head`` makes it.
 
         Raises:
             BrokenOff: the connection is of no further use.
@@ -81,9 +81,9 @@ class Connection(asyncio.Protocol):
         if self._transport is None or self.broken:
             raise BrokenOff(self.broken or "closed the connection")
         if len(body) <= WRITE_BYTES_AT_ONCE:
-            self._transport.write(head + body)
+            self._transport.write(_WHOLE % (head, len(body), body))
         else:
-            await self._write_in_pieces(head, body)
+            await self._write_in_pieces(_WHOLE % (head, len(body), b""), body)
         while not self.has_head:
             await self.news()
 
@@ -267,9 +267,11 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """The head is there, unless it is one of those that come before it (100, 103)."""
-        parser = cast("httptools.HttpResponseParser", self._parser)
+        parser = self._parser
+        if parser is None or self.is_complete:
+            return
         status = parser.get_status_code()
-        if status < 200 or self.is_complete:
+        if status < 200:
             return
         self.status = status
         self.has_head = True
@@ -293,19 +295,20 @@ class Connection(asyncio.Protocol):
             self.headers = CIMultiDict()
 
 
-def write_head(
-    target: str, host: str, headers: Iterable[tuple[str, str]], *, body_bytes: int
-) -> bytes:
-    """The head of a POST. ``target`` is path and query as they go over the wire.
+def write_head(target: str, host: str, headers: Iterable[tuple[str, str]]) -> bytes:
+    """The head of a POST, but for the length of its body. ``target`` is path and query as they go over the wire.
 
     Raises:
         HeaderBroken: it would be read as something else than was meant.
     """
     lines = [f"POST {target} HTTP/1.1", f"Host: {host}"]
     lines += [f"{name}: {value}" for name, value in headers]
-    lines.append(f"Content-Length: {body_bytes}\r\n\r\n")
+    breaks = len(lines)
+    lines.append("")
     text = "\r\n".join(lines)
-    breaks = len(lines) + 1
     if text.count("\n") != breaks or text.count("\r") != breaks or "\0" in text:
         raise HeaderBroken("a header holds a line break or a null byte")
     return text.encode("utf-8", "surrogateescape")
+
+
+_WHOLE = b"%bContent-Length: %d\r\n\r\n%b"

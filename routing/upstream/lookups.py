@@ -19,9 +19,9 @@ from conversion.errors import GatewayError, UpstreamForbidden, UpstreamUnauthori
 from routing.pictures import CredentialPicture, ProviderPicture
 from routing.providers.facts import ModelFacts, ProviderState, filled_up
 from routing.upstream import doorman
-from routing.upstream.attempt import Outgoing, write_headers
 from routing.upstream.errors import AddressRefused, UpstreamTlsFailed, UpstreamUnreachable
 from routing.upstream.guarded import guarded_client
+from routing.upstream.outgoing import Outgoing, write_headers
 
 LOOKUP_S = 10.0
 PAGES_MAX = 50

@@ -9,7 +9,6 @@ import socket
 import ssl
 import time
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,8 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from routing.pictures import ProviderPicture
-from routing.providers.kind import ProviderKind
-from routing.upstream.attempt import Outgoing, Reply, choose_credential, send, write_headers
+from routing.upstream.attempt import Reply, choose_credential, send
 from routing.upstream.client import Pools
 from routing.upstream.errors import (
     ConnectTimeout,
@@ -33,6 +31,7 @@ from routing.upstream.errors import (
     UpstreamTlsFailed,
     UpstreamUnreachable,
 )
+from routing.upstream.outgoing import Outgoing
 from tests.factories.pictures import (
     SECRET,
     picture_credential,
@@ -515,26 +514,6 @@ def test_where_all_weigh_nothing_the_first_is_used():
     target = picture_target(picture_provider(credentials=(first, second)))
 
     assert choose_credential(target, dice=random.Random(1)) is first
-
-
-def test_a_kind_may_add_headers_of_its_own():
-    provider = picture_provider()
-    kind = ProviderKind(
-        name="other",
-        label="Other",
-        paths={provider.kind.dialect: ""},
-        credential_headers=lambda secret: (("X-Api-Key", secret),),
-        traits=provider.kind.traits,
-        read_error=provider.kind.read_error,
-        fixed_headers=(("X-Title", "llmgateway"), ("user-agent", "other")),
-    )
-    headers = write_headers(
-        replace(provider, kind=kind), picture_credential(), Outgoing(b"", provider.dialect)
-    )
-
-    assert headers["X-Title"] == "llmgateway"
-    assert headers.getall("User-Agent") == ["other"]
-    assert headers["X-Api-Key"] == SECRET
 
 
 async def test_plain_streams_of_words_come_through_whole(pools, upstream):

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from routing.pictures import ProviderPicture
-from routing.upstream.attempt import Outgoing, send
+from routing.upstream.attempt import send
 from routing.upstream.client import Pools
 from routing.upstream.errors import UpstreamTlsFailed
+from routing.upstream.outgoing import Outgoing
 from tests.factories.pictures import picture_provider, picture_target
 from tests.fakes.upstream import FakeUpstream, stream_answer, text_stream
 

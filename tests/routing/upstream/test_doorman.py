@@ -8,9 +8,10 @@ import pytest
 
 from conversion.addresses import AddressRules, read_networks
 from routing.upstream import discovery, guarded, lookups, webhooks
-from routing.upstream.attempt import Outgoing, send
+from routing.upstream.attempt import send
 from routing.upstream.client import Pools
 from routing.upstream.errors import AddressRefused, UpstreamUnreachable
+from routing.upstream.outgoing import Outgoing
 from tests.factories.pictures import picture_credential, picture_provider, picture_target
 from tests.fakes.upstream import FakeUpstream, json_answer
 
