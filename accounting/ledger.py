@@ -476,15 +476,21 @@ def _make_storable(entry: Entry) -> None:
     Texts are cut to their length and lose zero bytes, which PostgreSQL has no place for; a number that no column
     holds was no count, and becomes unknown. A key that was sent for a model's name, say, is masked.
     """
-    for name, text in zip(_FREE_TEXTS, _free_texts(entry), strict=True):
-        if len(text) > TEXT_MAX[name] or "\0" in text:
-            setattr(entry, name, text.replace("\0", "")[: TEXT_MAX[name]])
-    for name, number in zip(_FREE_NUMBERS, _free_numbers(entry), strict=True):
-        if number is not None and not 0 <= number <= NUMBER_MAX[name]:
-            setattr(entry, name, None)
+    words = " ".join(_free_texts(entry))
+    if (
+        len(words) > _SHORTEST_MAX or "\0" in words
+    ):  # nearly all fit, all of them together, into the narrowest column
+        for name, text in zip(_FREE_TEXTS, _free_texts(entry), strict=True):
+            if len(text) > TEXT_MAX[name] or "\0" in text:
+                setattr(entry, name, text.replace("\0", "")[: TEXT_MAX[name]])
+        words = " ".join(_free_texts(entry))
+    if not all(number is None or 0 <= number <= _SMALLEST_MAX for number in _free_numbers(entry)):
+        for name, number in zip(_FREE_NUMBERS, _free_numbers(entry), strict=True):
+            if number is not None and not 0 <= number <= NUMBER_MAX[name]:
+                setattr(entry, name, None)
     if entry.notes:
         entry.notes = [[word.replace("\0", "") for word in note] for note in entry.notes]
-    if _SUSPICIOUS.search(" ".join(_free_texts(entry))):
+    if _SUSPICIOUS.search(words):
         for name, text in zip(_FREE_TEXTS, _free_texts(entry), strict=True):
             setattr(entry, name, _MASKER.words(text)[: TEXT_MAX[name]])
 
@@ -539,6 +545,8 @@ _FREE_NUMBERS = (
     "prompt_images",
 )
 _free_numbers = attrgetter(*_FREE_NUMBERS)
+_SHORTEST_MAX = min(TEXT_MAX[name] for name in _FREE_TEXTS)
+_SMALLEST_MAX = min(NUMBER_MAX[name] for name in _FREE_NUMBERS)
 _values = attrgetter(*COLUMNS)
 _STARTED = COLUMNS.index("started_at")
 _COST = COLUMNS.index("cost_usd")

@@ -9,7 +9,7 @@ from operator import attrgetter
 from accounting.models import Price, PriceTier
 from accounting.pricing import PriceTag, Rates, TierRates
 
-RATES = tuple(entry.name for entry in fields(Rates))
+RATES = tuple(entry.name for entry in fields(Rates) if entry.init)
 _amounts = attrgetter(*RATES)
 
 Tags = Mapping[tuple[str, str], tuple[PriceTag, ...]]

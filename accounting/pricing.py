@@ -1,9 +1,11 @@
 """What usage costs: pure arithmetic on decimals. An unknown price is "unpriced", never zero."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
+
+import msgspec
 
 from conversion.usage import Usage
 
@@ -13,7 +15,11 @@ MTOK = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
-    """What each sort of token costs; what the price book leaves empty is filled in already."""
+    """What each sort of token costs; what the price book leaves empty is filled in already.
+
+    The ``dearest`` are what a token of the prompt or of the answer costs at most, be it read from a cache, written to
+    one, or thought: every request under a budget asks for them.
+    """
 
     prompt_usd_per_mtok: Decimal
     completion_usd_per_mtok: Decimal
@@ -21,6 +27,20 @@ class Rates:
     cache_write_5m_usd_per_mtok: Decimal
     cache_write_1h_usd_per_mtok: Decimal
     reasoning_usd_per_mtok: Decimal
+    dearest_prompt_usd_per_mtok: Decimal = field(init=False, repr=False, compare=False)
+    dearest_completion_usd_per_mtok: Decimal = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Find the dearest."""
+        prompt = max(
+            self.prompt_usd_per_mtok,
+            self.cache_read_usd_per_mtok,
+            self.cache_write_5m_usd_per_mtok,
+            self.cache_write_1h_usd_per_mtok,
+        )
+        completion = max(self.completion_usd_per_mtok, self.reasoning_usd_per_mtok)
+        object.__setattr__(self, "dearest_prompt_usd_per_mtok", prompt)
+        object.__setattr__(self, "dearest_completion_usd_per_mtok", completion)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +72,7 @@ class PriceTag(Rates):
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(msgspec.Struct, frozen=True):
     """An amount and who says so; ``price_pk`` is the price book's row where it was that."""
 
     amount_usd: Decimal | None
@@ -133,19 +152,15 @@ def worst_cost(
     """
     if price is None:
         return None
-    within_reach = (tier for tier in price.tiers if prompt_tokens > tier.prompt_tokens_above)
-    usd_mtok = max(
-        _dearest(rates, prompt_tokens, completion_tokens) for rates in (price, *within_reach)
-    )
+    usd_mtok = _dearest(price, prompt_tokens, completion_tokens)
+    for tier in price.tiers:
+        if prompt_tokens > tier.prompt_tokens_above:
+            usd_mtok = max(usd_mtok, _dearest(tier, prompt_tokens, completion_tokens))
     return usd_mtok / MTOK + price.request_usd + images * price.image_usd
 
 
 def _dearest(rates: Rates, prompt_tokens: int, completion_tokens: int) -> Decimal:
-    prompt = max(
-        rates.prompt_usd_per_mtok,
-        rates.cache_read_usd_per_mtok,
-        rates.cache_write_5m_usd_per_mtok,
-        rates.cache_write_1h_usd_per_mtok,
+    return (
+        prompt_tokens * rates.dearest_prompt_usd_per_mtok
+        + completion_tokens * rates.dearest_completion_usd_per_mtok
     )
-    completion = max(rates.completion_usd_per_mtok, rates.reasoning_usd_per_mtok)
-    return prompt_tokens * prompt + completion_tokens * completion

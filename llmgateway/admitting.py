@@ -1,11 +1,13 @@
 """Lets a request in under its key's, project's and team's limits and budgets; gives back what was held when it is over."""
 
+import time
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 
 from accounting import snapshot as keys_snapshot
-from accounting.admission.values import Admitted, Gate, Need, Rules, Standing, Used
+from accounting.admission.values import Admitted, Gate, Need, Rules, Standing, Used, What
 from accounting.ledger import Entry
 from accounting.models.money import to_pico
 from accounting.pricing import PriceTag, worst_cost
@@ -65,8 +67,12 @@ async def admit(
 
 def need_of(rules: tuple[Rules, ...], ask: ClientRequest, call: Call, plan: Plan) -> Need:
     """What the request asks for, as far as its rules are about it."""
-    tokens = expected_tokens(call) if any(rule.tokens_per_minute for rule in rules) else 0
-    if not any(rule.budgets for rule in rules):
+    tokens, has_budget = 0, False
+    for rule in rules:
+        if rule.tokens_per_minute and not tokens:
+            tokens = expected_tokens(call)
+        has_budget = has_budget or bool(rule.budgets)
+    if not has_budget:
         return Need(ask.id, tokens)
     targets, now = plan.targets, ask.accepted_at
 
@@ -76,12 +82,12 @@ def need_of(rules: tuple[Rules, ...], ask: ClientRequest, call: Call, plan: Plan
             for name in {target.upstream_model for target in targets}
         }
         return worst_pico(
-            call, ((target, counted[target.upstream_model]) for target in targets), now
+            call, [(target, counted[target.upstream_model]) for target in targets], now
         )
 
     # No token is shorter than a byte, and most are four times as long.
     most = len(call.raw) + IMAGE_TOKENS_WORST * call.raw.count(b'"image')
-    return Need(ask.id, tokens, worst_pico(call, ((t, most) for t in targets), now), narrow)
+    return Need(ask.id, tokens, worst_pico(call, [(t, most) for t in targets], now), narrow)
 
 
 def expected_tokens(call: Call) -> int:
@@ -115,27 +121,42 @@ def answer_tokens(call: Call, target: Target) -> int:
         return 0
     choices = call.body.get("n")
     count = choices if isinstance(choices, int) and choices > 1 else 1
-    limits = [
-        limit
-        for limit in (call.max_output_tokens, target.traits.max_output_tokens)
-        if limit is not None
-    ]
-    return count * (min(limits) if limits else ANSWER_TOKENS_WORST)
+    asked, longest = call.max_output_tokens, target.traits.max_output_tokens
+    if asked is None or longest is None:
+        each = asked if longest is None else longest
+    else:
+        each = min(asked, longest)
+    return count * (ANSWER_TOKENS_WORST if each is None else each)
 
 
 def limit_headers(standings: tuple[Standing, ...], dialect: Dialect) -> dict[str, str]:
     """The headers in which the dialect's vendor tells how limits stand, which its SDK reads."""
     headers: dict[str, str] = {}
-    is_anthropic = dialect.family is Dialect.ANTHROPIC_MESSAGES
-    for standing in standings:
-        if is_anthropic:
-            name = f"anthropic-ratelimit-{standing.what}"
-            reset_at = datetime.now(UTC) + timedelta(seconds=standing.reset_s)
-            headers[f"{name}-limit"] = str(standing.limit)
-            headers[f"{name}-remaining"] = str(standing.remaining)
-            headers[f"{name}-reset"] = f"{reset_at:%Y-%m-%dT%H:%M:%SZ}"
-        else:
-            headers[f"x-ratelimit-limit-{standing.what}"] = str(standing.limit)
-            headers[f"x-ratelimit-remaining-{standing.what}"] = str(standing.remaining)
-            headers[f"x-ratelimit-reset-{standing.what}"] = f"{standing.reset_s:.0f}s"
+    if dialect.family is Dialect.ANTHROPIC_MESSAGES:
+        now_s = time.time()
+        for what, limit, remaining, reset_s in standings:
+            of_limit, of_remaining, of_reset = ANTHROPIC_HEADERS[what]
+            headers[of_limit] = str(limit)
+            headers[of_remaining] = str(remaining)
+            headers[of_reset] = _moment(int(now_s + reset_s))
+    else:
+        for what, limit, remaining, reset_s in standings:
+            of_limit, of_remaining, of_reset = OPENAI_HEADERS[what]
+            headers[of_limit] = str(limit)
+            headers[of_remaining] = str(remaining)
+            headers[of_reset] = f"{reset_s:.0f}s"
     return headers
+
+
+@lru_cache(maxsize=256)
+def _moment(second: int) -> str:
+    """A second of Unix time as Anthropic writes it: all answers of a second tell one of very few."""
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+_PARTS = ("limit", "remaining", "reset")
+_WHATS: tuple[What, ...] = ("requests", "tokens")
+ANTHROPIC_HEADERS = {
+    what: tuple(f"anthropic-ratelimit-{what}-{part}" for part in _PARTS) for what in _WHATS
+}
+OPENAI_HEADERS = {what: tuple(f"x-ratelimit-{part}-{what}" for part in _PARTS) for what in _WHATS}

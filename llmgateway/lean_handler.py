@@ -81,7 +81,7 @@ class LeanHandler(ASGIHandler):
         task = cast("asyncio.Task[None]", asyncio.current_task())
         watch: Watch | None = None
         try:
-            request = await self._read_request(scope, receive, wire)
+            request = await self._read_request(scope, receive, wire, task)
             if not isinstance(request, HttpResponseBase):
                 watch = Watch(receive, task, wire)
                 response = await self._respond(request)
@@ -101,25 +101,24 @@ class LeanHandler(ASGIHandler):
                 wire.after(wire)
 
     async def _read_request(
-        self, scope: Scope, receive: Receive, wire: Wire
+        self, scope: Scope, receive: Receive, wire: Wire, task: "asyncio.Task[None]"
     ) -> HotRequest | HttpResponseBase:
         """The request with its body, or the answer that says why it is not read."""
         request_id = new_request_id()
         try:
             encodings = header_values(scope, b"content-encoding")
             encoding = bodies.read_encoding(encodings) if encodings else ""
-            body = await self._read_body(scope, receive)
+            body = await self._read_body(scope, receive, task)
             if encoding and body:
                 body = await bodies.unpack(body, encoding, bytes_max=self._body_bytes_max)
         except GatewayError as error:
             return error_answer(error, dialect_of(scope), request_id=request_id)
         return HotRequest(scope, body, wire=wire, gateway_id=request_id)
 
-    async def _read_body(self, scope: Scope, receive: Receive) -> bytes:
+    async def _read_body(self, scope: Scope, receive: Receive, task: "asyncio.Task[None]") -> bytes:
         for name, value in scope["headers"]:
             if name == b"content-length" and value.isdigit() and int(value) > self._body_bytes_max:
                 raise self._too_large()
-        task = cast("asyncio.Task[None]", asyncio.current_task())
         late: list[bool] = []
         # As asyncio.timeout does it, at a quarter of its 4 us: nearly every body is there already.
         timer = asyncio.get_running_loop().call_later(
@@ -174,7 +173,7 @@ class LeanHandler(ASGIHandler):
             return error_answer(error, dialect_of(request.scope), request_id=request.gateway_id)
         request.resolver_match = match
         try:
-            response = await match.func(request, *match.args, **match.kwargs)
+            response: HttpResponseBase = await match.func(request, *match.args, **match.kwargs)
         except Exception:
             # The one broad catch, at the edge: a bug must reach the log, and the client as an error it can read.
             log.exception(
@@ -184,7 +183,7 @@ class LeanHandler(ASGIHandler):
                 f"The gateway failed inside; its log has the reason under {request.gateway_id}."
             )
             return error_answer(fault, dialect_of(request.scope), request_id=request.gateway_id)
-        return cast("HttpResponseBase", response)
+        return response
 
 
 _NO_FILE = io.BytesIO()

@@ -31,12 +31,11 @@ View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]
 def answering(dialect: Dialect) -> View:
     """The view that answers calls in a dialect."""
 
-    async def view(request: HttpRequest) -> HttpResponseBase:
-        hot = cast("HotRequest", request)
+    async def view(hot: HotRequest) -> HttpResponseBase:
         ask = read_request(hot, dialect)
         try:
-            if request.method != "POST":
-                raise MethodNotAllowed(f"{request.path_info} takes POST, not {request.method}.")
+            if hot.method != "POST":
+                raise MethodNotAllowed(f"{hot.path_info} takes POST, not {hot.method}.")
             held = await runtime()
             if held.tracer is not None:
                 ask.trace = trace = held.tracer.begin(ask)
@@ -51,7 +50,7 @@ def answering(dialect: Dialect) -> View:
             task.uncancel()  # the server's last grace is over: the client is there, and is told
             return failed(ShuttingDown(), ask, hot.wire)
 
-    return view
+    return cast("View", view)
 
 
 def read_request(request: HotRequest, dialect: Dialect) -> ClientRequest:

@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import floor
 
 from accounting.admission.minute import MinuteWindow
 from accounting.admission.telling import (
@@ -77,7 +78,8 @@ class Account:
 
     def fits(self, worst: int) -> bool:
         """Whether there is room for a further hold; none where the amount is spent, be it for nothing."""
-        return self.left > 0 and self.held + worst <= self.left
+        left = self.budget.amount_pico - self.spent
+        return left > 0 and self.held + worst <= left
 
     def book(self, amount: int) -> None:
         """Add what a request has cost."""
@@ -121,7 +123,7 @@ class Held:
 class LocalAdmitted:
     """A request that was let in by the memory of this process."""
 
-    __slots__ = ("_gate", "_held", "_meters", "_need", "_seconds", "standings")
+    __slots__ = ("_gate", "_held", "_meters", "_need", "_second", "standings")
 
     def __init__(
         self,
@@ -137,21 +139,22 @@ class LocalAdmitted:
         self._held = held
         self.standings = standings
         now_s = gate.clock()
-        self._seconds = []
+        self._second = floor(now_s)
         for meter in meters:
             meter.running += 1
             meter.requests.add(1, now_s)
-            self._seconds.append(meter.tokens.add(need.tokens, now_s))
+            meter.tokens.add(need.tokens, now_s)
 
     def settle(self, used: Used) -> None:
         """Give back what was held, and count what was used instead."""
         now_s = self._gate.clock()
-        for meter, second in zip(self._meters, self._seconds, strict=True):
+        for meter in self._meters:
             meter.running -= 1
-            meter.tokens.correct(second, used.tokens - self._need.tokens, now_s)
-        self._meters, self._seconds = [], []
-        self._gate.book(self._held.accounts, used)
-        self._held.release()
+            meter.tokens.correct(self._second, used.tokens - self._need.tokens, now_s)
+        self._meters = []
+        if self._held.accounts:
+            self._gate.book(self._held.accounts, used)
+            self._held.release()
 
 
 class LocalGate:
@@ -175,14 +178,16 @@ class LocalGate:
 
     async def admit(self, rules: tuple[Rules, ...], need: Need) -> LocalAdmitted:
         """Let a request in under all the rules at once, or under none; errors as ``Gate``."""
-        self._check(rules, need)
+        standings = self._check(rules, need)
         budgets = [budget for rule in rules for budget in rule.budgets]
-        held = await self._hold(budgets, need) if budgets else Held([], 0)
-        try:
-            standings = self._check(rules, need)
-        except BaseException:
-            held.release()
-            raise
+        held = self._hold_at_once(budgets, need.worst_pico)
+        if held is None:
+            held = await self._hold(budgets, need)
+            try:
+                standings = self._check(rules, need)  # others came while this one waited
+            except BaseException:
+                held.release()
+                raise
         meters = [self._meter(rule.holder) for rule in rules]
         return LocalAdmitted(self, meters, need, held, standings)
 
@@ -203,10 +208,16 @@ class LocalGate:
     def book(self, accounts: list[Account], used: Used) -> None:
         """Add what a request has cost to its budgets, each attempt in the window in which it began."""
         for held in accounts:
-            for account in {held, self._accounts.get(held.budget.pk, held)}:
-                account.book(
-                    sum(cost for began_at, cost in used.costs if account.window.holds(began_at))
-                )
+            self._book(held, used)
+            account = self._accounts.get(held.budget.pk, held)
+            if account is not held:  # its window is over, and the next one's began
+                self._book(account, used)
+
+    @staticmethod
+    def _book(account: Account, used: Used) -> None:
+        for began_at, cost in used.costs:
+            if account.window.holds(began_at):
+                account.book(cost)
 
     def tidy(self) -> None:
         """Forget what is idle, and ask anew what is spent. To be called every minute."""
@@ -264,6 +275,26 @@ class LocalGate:
                 Standing("tokens", limit, max(0, limit - tokens - need.tokens), reset_s)
             )
 
+    def _hold_at_once(self, budgets: list[BudgetPicture], worst: int) -> Held | None:
+        """A hold in accounts that are open, in force and have room, as nearly all are; None where one is not."""
+        if not budgets:
+            return Held([], 0)
+        now, accounts = self._now(), []
+        for budget in budgets:
+            account = self._accounts.get(budget.pk)
+            if (
+                account is None
+                or account.budget is not budget
+                or not account.opened.is_set()
+                or not account.window.holds(now)
+                or not account.fits(worst)
+            ):
+                return None
+            accounts.append(account)
+        for account in accounts:
+            account.held += worst
+        return Held(accounts, worst)
+
     async def _hold(self, budgets: list[BudgetPicture], need: Need) -> Held:
         worst, is_narrow = need.worst_pico, need.narrow is None
         until_s = self.clock() + self._wait_s
@@ -297,8 +328,6 @@ class LocalGate:
         if not account.opened.is_set():
             await account.opened.wait()
             if account.failure:
-                if self._accounts.get(budget.pk) is account:
-                    del self._accounts[budget.pk]
                 raise unreadable(account.failure)
         return account
 
@@ -326,6 +355,10 @@ class LocalGate:
             # Whatever it is: who waits for the account must be told, and an open account goes on as it is.
             log.exception("what is spent cannot be read", extra={"budget": account.budget.pk})
             account.failure = type(error).__name__
+            if not account.opened.is_set() and self._accounts.get(account.budget.pk) is account:
+                del self._accounts[
+                    account.budget.pk
+                ]  # before anybody takes it for one on which nothing is spent
         else:
             account.failure = ""
             account.spent = spent + (account.since or 0)

@@ -33,7 +33,9 @@ class MinuteWindow:
         """Change what was counted under a second; what has left by now stays out."""
         if second <= floor(now_s) - WINDOW_S - 1:
             return
-        for held in self._seconds:
+        for held in reversed(
+            self._seconds
+        ):  # most requests are over in the second in which they came
             if held[0] == second:
                 held[1] += amount
                 self.sum += amount
@@ -41,9 +43,8 @@ class MinuteWindow:
 
     def forget(self, now_s: float) -> int:
         """Let go of what is older than a minute; what is left."""
-        oldest = floor(now_s) - WINDOW_S - 1
         seconds = self._seconds
-        while seconds and seconds[0][0] <= oldest:
+        while seconds and seconds[0][0] + WINDOW_S + 1 <= now_s:
             self.sum -= seconds.popleft()[1]
         return self.sum
 

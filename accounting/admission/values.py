@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
+import msgspec
+
 from accounting.windows import Window, window_of
 
 What = Literal["requests", "tokens"]
@@ -47,8 +49,7 @@ class Rules:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(msgspec.Struct, frozen=True):
     """What a request asks for. ``tokens`` are expected ones; ``worst_pico`` is a quick upper bound of its cost.
 
     ``narrow`` gives a closer bound, at the price of counting tokens; it is asked only where the quick one is too much.
@@ -120,6 +121,8 @@ class Gate(Protocol):
 
 def tightest(standings: list[Standing]) -> tuple[Standing, ...]:
     """Of each kind the standing with the least left: the one that a client should go by."""
+    if len(standings) < 2:
+        return tuple(standings)
     found: dict[str, Standing] = {}
     for standing in standings:
         held = found.get(standing.what)

@@ -1,6 +1,6 @@
 """What usage costs, down to the last digit."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from accounting.pricing import (
     UNPRICED,
     PriceTag,
+    Rates,
     TierRates,
     cache_saved_usd,
     cost_of,
@@ -236,7 +237,7 @@ rates = st.decimals(0, 100, places=4)
 
 @st.composite
 def tags(draw) -> PriceTag:
-    names = [name for name in TierRates.__dataclass_fields__ if name.endswith("mtok")]
+    names = [entry.name for entry in fields(Rates) if entry.init]
     tiers = tuple(
         TierRates(prompt_tokens_above=above, **{name: draw(rates) for name in names})
         for above in sorted(draw(st.sets(counts, max_size=3)), reverse=True)
