@@ -20,9 +20,9 @@ from conversion.editing.calls import edit_call
 from conversion.errors import GatewayError, TransformationFailed
 from conversion.passthrough import write_request
 from llmgateway import pipeline, tokenizer
-from llmgateway.attempt import headers_along, query_along
 from llmgateway.attribution import project_of
 from llmgateway.exchange import ClientRequest
+from llmgateway.passing import headers_along, query_along
 from llmgateway.runtime import Runtime
 from routing.pictures import Target
 from routing.upstream.attempt import ERROR_BYTES_MAX, choose_credential, send

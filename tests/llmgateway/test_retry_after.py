@@ -15,7 +15,7 @@ from conversion.errors import (
     UpstreamStreamCut,
     UpstreamUnauthorized,
 )
-from llmgateway.attempt import read_retry_after
+from llmgateway.passing import read_retry_after
 from llmgateway.pipeline import wait_before_repeat
 from routing.pictures import RetryPolicy
 from routing.upstream.errors import TotalTimeout, UpstreamTlsFailed, UpstreamUnreachable
