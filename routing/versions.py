@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import yaml
 from django.db import DatabaseError, transaction
 
 from routing import secrets, snapshot, witnesses
+from routing.configuration.text import write_text
 from routing.configuration.tree import routing_tree
 from routing.differences import difference
 from routing.errors import SecretUnreadable
@@ -29,7 +29,6 @@ SYSTEM = "system"
 SUMMARY_CHARS_MAX = 500
 CHANGED_ELSEWHERE = "Changed past the admin and the commands."
 AS_FOUND = "As it was found."
-_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class RollBackRefused(Exception):
@@ -149,8 +148,7 @@ def shortened(summary: str) -> str:
 
 def text_now() -> str:
     """The configuration as YAML: as it is exported, with the last characters of secrets in place of their variables."""
-    tree = routing_tree(secret_of=_shown_secret)
-    return str(yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000))
+    return write_text(routing_tree(secret_of=_shown_secret))
 
 
 def _shown_secret(row: Credential, _variable: str) -> dict[str, Any]:
