@@ -1,6 +1,9 @@
 """What all tests share."""
 
+import asyncio
 import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import pytest
 from django.db import connection
@@ -13,6 +16,23 @@ from accounting.audit import guard
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("elsewhere", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "elsewhere")
+
+
+@dataclass
+class LoopClock:
+    """The running loop's time, in seconds since the test began, as the test wants it."""
+
+    passed_s: float = 0.0
+
+
+@pytest.fixture
+async def loop_clock(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LoopClock]:
+    """Time stands still until the test lets it pass."""
+    made, loop = LoopClock(), asyncio.get_running_loop()
+    began_s = loop.time()
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "time", lambda: began_s + made.passed_s)
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from tests.processes import ROOT
 FOLDER = ROOT / ".venv" / "claude-code"
 PROGRAM = FOLDER / "node_modules" / ".bin" / "claude"
 INSTALLED = ".venv/claude-code/installed"
-RUN_S = 30.0
+RUN_S = 200.0
 TURNS_MAX = "8"
 # Whatever it would ask of the world goes to a port where nobody listens.
 NOWHERE = "http://127.0.0.1:9"

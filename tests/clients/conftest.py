@@ -12,6 +12,7 @@ from tests.clients import pairs
 from tests.clients.house import House
 from tests.fakes.upstream import FakeUpstream
 from tests.serving import serving
+from tests.waiting import PATIENCE_S
 
 CLIENT_VARIABLES = ("ANTHROPIC_", "OPENAI_", "CLAUDE_")
 PROXY_VARIABLES = {"http_proxy", "https_proxy", "all_proxy"}
@@ -37,7 +38,7 @@ async def claude(running: House) -> AsyncIterator[anthropic.AsyncAnthropic]:
         base_url=running.url,
         api_key=running.key,
         max_retries=0,
-        timeout=10,
+        timeout=PATIENCE_S,
         _strict_response_validation=True,
     ) as sdk:
         yield sdk
@@ -50,7 +51,7 @@ async def gpt(running: House) -> AsyncIterator[openai.AsyncOpenAI]:
         base_url=f"{running.url}/v1",
         api_key=running.key,
         max_retries=0,
-        timeout=10,
+        timeout=PATIENCE_S,
         _strict_response_validation=True,
     ) as sdk:
         yield sdk
@@ -60,7 +61,7 @@ async def gpt(running: House) -> AsyncIterator[openai.AsyncOpenAI]:
 async def lenient_gpt(running: House) -> AsyncIterator[openai.AsyncOpenAI]:
     """The same for answers that its types know less of than its code: packed embeddings, streams of completions."""
     async with openai.AsyncOpenAI(
-        base_url=f"{running.url}/v1", api_key=running.key, max_retries=0, timeout=10
+        base_url=f"{running.url}/v1", api_key=running.key, max_retries=0, timeout=PATIENCE_S
     ) as sdk:
         yield sdk
 

@@ -3,14 +3,15 @@
 import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from accounting.models import UsageRecord
 from tests.fakes.upstream import FakeUpstream, chat_answer, json_answer
 from tests.serving import Serving
+from tests.waiting import PATIENCE_S
 
-RECORD_WITHIN_S = 5.0
 in_the_house = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -37,7 +38,7 @@ class House:
 
     async def records(self, count: int) -> list[UsageRecord]:
         """This test's usage records, oldest first; waits until there are as many."""
-        until = asyncio.get_running_loop().time() + RECORD_WITHIN_S
+        until = asyncio.get_running_loop().time() + PATIENCE_S
         while True:
             new = UsageRecord.objects.filter(started_at__gte=self._began_at)
             rows = [row async for row in new.order_by("id")]
@@ -51,3 +52,13 @@ class House:
         """The one usage record of this test."""
         (row,) = await self.records(1)
         return row
+
+
+def at_each_head(*events: asyncio.Event) -> dict[str, Any]:
+    """For an SDK's HTTP client: sets the next event when an answer's head has come, by a ping or with its beginning."""
+    waiting = list(events)
+
+    async def note(_answer: object) -> None:
+        waiting.pop(0).set()
+
+    return {"event_hooks": {"response": [note]}, "timeout": PATIENCE_S}

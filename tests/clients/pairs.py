@@ -2,7 +2,6 @@
 
 import base64
 from dataclasses import dataclass
-from decimal import Decimal
 
 from asgiref.sync import sync_to_async
 from django.core.management import call_command
@@ -11,11 +10,6 @@ from accounting import keys
 from accounting.models import Team
 from tests.llmgateway.conftest import add_openrouter, route_to
 
-QUICK = {
-    "first_byte_timeout_s": Decimal(5),
-    "idle_timeout_s": Decimal(5),
-    "total_timeout_s": Decimal(20),
-}
 CLAUDE_AT_OPENROUTER = "anthropic/claude-sonnet-4.5"
 LISTED = ("alder-fast", "birch-large", "cedar", "claude-elm", "fir")
 """The names that the list of models tells; the patterns below are not in it."""
@@ -60,7 +54,7 @@ ALL = (CHAT, NATIVE, MESSAGES, OLLAMA, COMPATIBLE, DEMO)
 def _add(pair: Pair, url: str) -> None:
     server = url.removesuffix("/api/v1")
     address = {"openrouter": url, "openai_compatible": f"{server}/v1"}.get(pair.kind, server)
-    provider = add_openrouter(pair.name, address, kind=pair.kind, dialect=pair.dialect, **QUICK)
+    provider = add_openrouter(pair.name, address, kind=pair.kind, dialect=pair.dialect)
     route_to(f"{pair.name}/*", provider, "{1}", match="wildcard")
     if pair is CHAT:
         for name in LISTED:

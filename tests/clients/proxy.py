@@ -25,7 +25,7 @@ from tests.processes import free_port
 PROGRAM = Path(sys.prefix) / "litellm-proxy" / "bin" / "litellm"
 MASTER_KEY = "sk-litellm-master-0123456789abcdef"
 UPSTREAM_KEY = "sk-behind-the-proxy-0123456789"
-START_S = 60.0
+START_S = 200.0
 
 
 class UpstreamAt(FakeUpstream):
@@ -101,13 +101,13 @@ class LiteLLMProxy:
             yield self
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
     def _wait_for(self, process: subprocess.Popen[bytes]) -> None:
         until = time.monotonic() + START_S
         while True:
             with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{self.url}/health/liveliness", timeout=2).status_code == 200:
+                if httpx.get(f"{self.url}/health/liveliness", timeout=10).status_code == 200:
                     return
             assert process.poll() is None, self.log
             assert time.monotonic() < until, self.log

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import json
 import signal
-import time
 
 import pytest
 
@@ -13,6 +12,7 @@ from tests.clients.answers import SIGNATURE, Called, Said, answer_to
 from tests.clients.house import in_the_house
 from tests.clients.pairs import CHAT, COMPATIBLE, DEMO, MESSAGES, NATIVE, OLLAMA, SHORT_PNG
 from tests.fakes.upstream import json_answer, stream_answer, text_stream
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = [
     in_the_house,
@@ -208,13 +208,10 @@ async def test_the_upstream_is_left_when_it_is_interrupted(house, claude_at_work
     opening = stream_answer(text_stream("Some", " words")[:2], done=False, ending="stall")
     house.upstream.answers(opening)
     async with claude_at_work.at_work("Hi", model=CHAT.model) as process:
-        until_s = time.monotonic() + 20
-        while not house.upstream.requests:
-            assert time.monotonic() < until_s
-            await asyncio.sleep(0.02)
+        await until(lambda: house.upstream.requests)
         await asyncio.sleep(0.2)  # time for the first words to arrive
         process.send_signal(signal.SIGINT)
-        await asyncio.wait_for(process.wait(), 20)
+        await asyncio.wait_for(process.wait(), PATIENCE_S)
 
     assert (await house.record()).status == "client_closed"
     assert len(house.upstream.requests) == 1

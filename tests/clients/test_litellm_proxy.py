@@ -65,7 +65,7 @@ async def behind(proxy: LiteLLMProxy) -> AsyncIterator[UpstreamAt]:
 
 def set_up(url: str, **fields: Any) -> str:
     """A provider with the proxy's address, behind every name; the key of team alder."""
-    least = {"retries_max": 0, "total_timeout_s": Decimal(20)}
+    least = {"retries_max": 0, "total_timeout_s": Decimal(100)}
     row = Provider.objects.create(
         slug="proxy", kind="litellm_proxy", base_url=url, **{**least, **fields}
     )
@@ -251,7 +251,7 @@ async def test_a_client_that_hangs_up_is_booked(gateway: Serving, behind: Upstre
 
     assert record.status == "client_closed"
     assert record.tokens_estimated
-    assert time.monotonic() - began_s < 3
+    assert time.monotonic() - began_s < 15  # and not the 20 s that the answer takes
 
 
 async def test_a_client_that_hangs_up_before_the_answer_is_booked_too(
@@ -259,7 +259,7 @@ async def test_a_client_that_hangs_up_before_the_answer_is_booked_too(
 ):
     behind.answers(SILENCE)
     asking = asyncio.ensure_future(gateway.messages(MESSAGES))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not behind.requests:  # noqa: ASYNC110  (it tells nobody)
             await asyncio.sleep(0.02)
     asking.cancel()

@@ -19,8 +19,8 @@ def picture_credential(
 
 
 def picture_provider(base_url: str = "", **fields: Any) -> ProviderPicture:
-    """A provider of the kind openrouter; ``connect_s`` and the other timeouts are short."""
-    timeouts = {"connect_s": 0.3, "first_byte_s": 0.3, "idle_s": 0.3, "total_s": 5.0}
+    """A provider of the kind openrouter, whose ``connect_s`` and other timeouts outlast a busy machine."""
+    timeouts = {"connect_s": 60.0, "first_byte_s": 60.0, "idle_s": 60.0, "total_s": 100.0}
     timeouts.update({name: fields.pop(name) for name in list(timeouts) if name in fields})
     least: dict[str, Any] = {
         "pk": 1,

@@ -36,6 +36,12 @@ PROVIDER = ProviderPicture(
 MakeBook = Callable[..., TurnBook]
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch):
+    """A busy machine is no Redis that is away."""
+    monkeypatch.setattr(provider_places, "REDIS_WAIT_S", PATIENCE_S)
+
+
 @pytest.fixture
 async def places() -> AsyncIterator[Callable[..., SharedPlaces]]:
     prefix, made = f"test-{secrets.token_hex(6)}", []

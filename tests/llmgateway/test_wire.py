@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
 
 import pytest
 
@@ -28,22 +27,6 @@ class Line:
     @property
     def bodies(self) -> list[bytes]:
         return [m["body"] for m in self.sent if m["type"] == "http.response.body"]
-
-
-@dataclass
-class Clock:
-    """The loop's time, as a test wants it."""
-
-    passed_s: float = 0.0
-
-
-@pytest.fixture
-async def clock(monkeypatch):
-    made, loop = Clock(), asyncio.get_running_loop()
-    began_s = loop.time()
-    monkeypatch.setattr(loop, "time", lambda: began_s + made.passed_s)
-    yield made
-    monkeypatch.undo()
 
 
 @pytest.fixture
@@ -96,12 +79,12 @@ async def test_pings_fill_a_silence_after_the_start(line):
     assert [m["type"] for m in line.sent].count("http.response.start") == 1
 
 
-async def test_no_ping_while_pieces_keep_coming(line, clock):
+async def test_no_ping_while_pieces_keep_coming(line, loop_clock):
     wire = Wire(line.send)
     wire.keep_alive(PING, after_s=60, headers=HEADERS)
     await wire.start(200, HEADERS)
     for passed_s in range(0, 200, 40):
-        clock.passed_s = passed_s
+        loop_clock.passed_s = passed_s
         await asyncio.sleep(0)  # whatever is due by then is done
         await wire.write(b"x")
     await wire.end()

@@ -191,8 +191,8 @@ async def test_a_server_that_accepts_no_connection_in_time(pools):
         url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
         began = time.monotonic()
         with pytest.raises(ConnectTimeout, match=r"connect_timeout_s is 0\.1 s"):
-            await begin(pools, picture_provider(url, connect_s=0.1, first_byte_s=3.0))
-        assert time.monotonic() - began < 1
+            await begin(pools, picture_provider(url, connect_s=0.1))
+        assert time.monotonic() - began < 30
         for other in waiting:
             other.close()
 
@@ -203,11 +203,9 @@ async def test_no_first_byte_in_time(pools, upstream):
 
     with pytest.raises(FirstByteTimeout, match=r"first_byte_timeout_s is 0\.1 s"):
         await begin(pools, provider)
-    await asyncio.sleep(0.05)
 
     assert pools.of(provider).users == 0
-    assert upstream.requests[0].left_after_s is not None
-    assert upstream.requests[0].left_after_s < 1
+    assert await upstream.requests[0].left() < 30
 
 
 async def test_headers_alone_are_no_first_byte(pools, upstream):
@@ -230,10 +228,10 @@ async def test_silence_in_the_middle(pools, upstream):
 
 
 async def test_an_answer_without_end(pools, upstream):
-    upstream.answers(stream_answer([chunk({"content": "x"})] * 200, pause_s=0.02))
-    reply = await begin(pools, picture_provider(upstream.url, total_s=0.15), stream=True)
+    upstream.answers(stream_answer([chunk({"content": "x"})] * 1000, pause_s=0.02))
+    reply = await begin(pools, picture_provider(upstream.url, total_s=1.5), stream=True)
 
-    with pytest.raises(TotalTimeout, match=r"total_timeout_s is 0\.15 s"):
+    with pytest.raises(TotalTimeout, match=r"total_timeout_s is 1\.5 s"):
         await reply.read_all()
     await reply.close()
 
@@ -305,19 +303,19 @@ async def test_draining_gives_up_on_an_answer_that_does_not_end(pools, upstream)
 
 
 async def test_draining_waits_no_longer_than_a_moment(pools, upstream):
-    upstream.answers(stream_answer([chunk({"content": "x"})] * 500, pause_s=0.01))
+    upstream.answers(stream_answer([chunk({"content": "x"})] * 2000, pause_s=0.01))
     reply = await begin(pools, picture_provider(upstream.url), stream=True)
     began = time.monotonic()
 
     await reply.drain()
 
     assert reply.is_closed
-    assert time.monotonic() - began < 1.3
+    assert time.monotonic() - began < 10  # and not the 20 s that the answer takes
 
 
 async def test_cancelling_before_the_answer_closes_the_upstream_connection(pools, upstream):
     upstream.answers(SILENCE)
-    provider = picture_provider(upstream.url, first_byte_s=5.0)
+    provider = picture_provider(upstream.url)
     task = asyncio.ensure_future(begin(pools, provider))
     while not upstream.requests:  # noqa: ASYNC110  (a list tells nobody that it has grown)
         await asyncio.sleep(0.005)
@@ -347,7 +345,7 @@ async def test_cancelling_in_the_middle_closes_the_upstream_connection(pools, up
 async def left(upstream: FakeUpstream, *, since: float) -> None:
     """The upstream sees its client leave at once, or nearly so on a busy machine."""
     while upstream.requests[0].left_after_s is None:
-        assert time.monotonic() - since < 5
+        assert time.monotonic() - since < 30
         await asyncio.sleep(0.01)
 
 

@@ -14,6 +14,7 @@ from routing.upstream.errors import AddressRefused, UpstreamUnreachable
 from routing.upstream.outgoing import Outgoing
 from tests.factories.pictures import picture_credential, picture_provider, picture_target
 from tests.fakes.upstream import FakeUpstream, json_answer
+from tests.waiting import PATIENCE_S
 
 NO_LOOPBACK = AddressRules(denied=read_networks(["loopback"]))
 
@@ -65,7 +66,7 @@ async def ask(provider) -> int:
 )
 async def test_a_request_to_metadata_is_refused_before_a_connection(url):
     with pytest.raises(AddressRefused, match="GATEWAY_OUTBOUND_ALLOW") as caught:
-        await asyncio.wait_for(ask(picture_provider(url)), 2)
+        await asyncio.wait_for(ask(picture_provider(url)), PATIENCE_S)
     assert not caught.value.may_retry
     assert caught.value.may_fall_back
 
@@ -74,7 +75,7 @@ async def test_a_name_that_leads_to_metadata_is_refused(names):
     names["innocent.example"] = ["169.254.169.254"]
     provider = picture_provider("http://innocent.example/v1", credentials=(picture_credential(),))
     with pytest.raises(AddressRefused):
-        await asyncio.wait_for(ask(provider), 2)
+        await asyncio.wait_for(ask(provider), PATIENCE_S)
     assert "not called" in (await lookups.check(provider)).problem
     with pytest.raises(webhooks.WebhookFailed, match="is not called"):
         await webhooks.post_json("http://innocent.example/hook", {})
@@ -88,7 +89,7 @@ async def test_a_name_that_leads_elsewhere_the_second_time_is_refused_then(names
     assert await ask(provider) == 200
     names["rebound.example"] = ["169.254.169.254"]
     with pytest.raises(AddressRefused):
-        await asyncio.wait_for(ask(provider), 2)
+        await asyncio.wait_for(ask(provider), PATIENCE_S)
 
 
 async def test_an_address_that_may_be_called_is_used_where_a_name_has_both(names, upstream):
@@ -96,7 +97,7 @@ async def test_an_address_that_may_be_called_is_used_where_a_name_has_both(names
     provider = picture_provider(f"http://both.example:{upstream.port}/v1")
     upstream.answers(json_answer({}), json_answer({"ok": True}))
     assert await ask(provider) == 200
-    async with guarded.guarded_client(timeout=2) as client:
+    async with guarded.guarded_client(timeout=PATIENCE_S) as client:
         answer = await client.get(f"http://both.example:{upstream.port}/x")
     assert answer.json() == {"ok": True}
 
@@ -104,8 +105,8 @@ async def test_an_address_that_may_be_called_is_used_where_a_name_has_both(names
 @pytest.mark.parametrize("host", ["2852039166", "0xA9FEA9FE", "0251.0376.0251.0376"])
 async def test_unusual_numbers_lead_nowhere_at_connect_time_either(host):
     with pytest.raises((AddressRefused, UpstreamUnreachable)):
-        await asyncio.wait_for(ask(picture_provider(f"http://{host}/v1")), 2)
-    async with guarded.guarded_client(timeout=2) as client:
+        await asyncio.wait_for(ask(picture_provider(f"http://{host}/v1")), PATIENCE_S)
+    async with guarded.guarded_client(timeout=PATIENCE_S) as client:
         with pytest.raises((httpx.ConnectError, httpx.InvalidURL)):
             await client.get(f"http://{host}/")
 
@@ -129,7 +130,7 @@ async def test_a_redirect_is_followed_nowhere(upstream):
 
 
 async def test_a_name_without_an_address_is_unreachable_as_ever():
-    async with guarded.guarded_client(timeout=2) as client:
+    async with guarded.guarded_client(timeout=PATIENCE_S) as client:
         with pytest.raises(httpx.ConnectError, match="leads nowhere"):
             await client.get("http://nobody.invalid/")
 

@@ -10,8 +10,8 @@ from routing.upstream.errors import FirstByteTimeout, IdleTimeout, TotalTimeout
 from routing.upstream.patience import Patience
 
 
-def limits(*, first_byte_s: float = 5.0, idle_s: float = 5.0, total_s: float = 5.0) -> Timeouts:
-    return Timeouts(connect_s=5.0, first_byte_s=first_byte_s, idle_s=idle_s, total_s=total_s)
+def limits(*, first_byte_s: float = 60, idle_s: float = 60, total_s: float = 60) -> Timeouts:
+    return Timeouts(connect_s=60, first_byte_s=first_byte_s, idle_s=idle_s, total_s=total_s)
 
 
 async def answer_after(seconds: float) -> str:
@@ -26,7 +26,7 @@ async def hear_for_ever(patience: Patience) -> None:
 
 
 async def test_a_step_that_is_quick_enough_gives_its_result():
-    with Patience(limits(first_byte_s=0.2)) as patience:
+    with Patience(limits()) as patience:
         assert await patience.wait_for(answer_after(0.01)) == "answer"
 
 
@@ -34,8 +34,8 @@ async def test_a_first_byte_that_does_not_come_is_told_with_its_setting():
     with Patience(limits(first_byte_s=0.05)) as patience:
         began = time.monotonic()
         with pytest.raises(FirstByteTimeout, match=r"first_byte_timeout_s is 0\.05 s") as caught:
-            await patience.wait_for(answer_after(5))
-    assert 0.04 < time.monotonic() - began < 1
+            await patience.wait_for(answer_after(60))
+    assert 0.04 < time.monotonic() - began < 30
     assert caught.value.may_retry
     assert caught.value.may_fall_back
 
@@ -45,13 +45,19 @@ async def test_silence_between_two_pieces_is_told_with_its_setting():
         await patience.wait_for(answer_after(0.01))
         patience.heard()
         with pytest.raises(IdleTimeout, match=r"idle_timeout_s is 0\.05 s"):
-            await patience.wait_for(answer_after(5))
+            await patience.wait_for(answer_after(60))
 
 
-async def test_pieces_that_keep_coming_are_not_silence():
-    with Patience(limits(first_byte_s=0.2, idle_s=0.2)) as patience:
-        for _ in range(6):
-            await patience.wait_for(answer_after(0.05))
+async def test_pieces_that_keep_coming_are_not_silence(loop_clock):
+    with Patience(limits(first_byte_s=20, idle_s=20)) as patience:
+        for passed_s in range(0, 50, 10):
+            piece = asyncio.Event()
+            waiting = asyncio.ensure_future(patience.wait_for(piece.wait()))
+            await asyncio.sleep(0)
+            loop_clock.passed_s = passed_s
+            await asyncio.sleep(0)  # whatever is due by then is done
+            piece.set()
+            await waiting
             patience.heard()
 
 
@@ -60,13 +66,13 @@ async def test_the_whole_attempt_has_a_limit_however_much_comes():
         began = time.monotonic()
         with pytest.raises(TotalTimeout, match=r"total_timeout_s is 0\.15 s") as caught:
             await hear_for_ever(patience)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 30
     assert not caught.value.may_retry
 
 
 async def test_the_limit_of_the_whole_counts_before_the_first_byte_too():
     with Patience(limits(total_s=0.05)) as patience, pytest.raises(TotalTimeout):
-        await patience.wait_for(answer_after(5))
+        await patience.wait_for(answer_after(60))
 
 
 async def test_time_spent_elsewhere_is_no_silence_of_the_upstream():
@@ -76,15 +82,15 @@ async def test_time_spent_elsewhere_is_no_silence_of_the_upstream():
         patience.heard()
         await asyncio.sleep(0.4)
 
-        assert await patience.wait_for(answer_after(0.01)) == "answer"
+        assert await patience.wait_for(answer_after(0)) == "answer"
         patience.heard()
         with pytest.raises(IdleTimeout):
-            await patience.wait_for(answer_after(5))
+            await patience.wait_for(answer_after(60))
 
 
 async def test_a_cancel_from_elsewhere_goes_on():
-    patience = Patience(limits(first_byte_s=0.2))
-    task = asyncio.ensure_future(patience.wait_for(answer_after(5)))
+    patience = Patience(limits())
+    task = asyncio.ensure_future(patience.wait_for(answer_after(60)))
     await asyncio.sleep(0.02)
     task.cancel()
 
@@ -94,12 +100,12 @@ async def test_a_cancel_from_elsewhere_goes_on():
 
 
 async def test_a_cancel_in_the_same_moment_as_the_clock_goes_on():
-    patience = Patience(limits(first_byte_s=0.05))
-    task = asyncio.ensure_future(patience.wait_for(answer_after(5)))
+    patience = Patience(limits(first_byte_s=1))
+    task = asyncio.ensure_future(patience.wait_for(answer_after(60)))
     await asyncio.sleep(0.01)
     loop = asyncio.get_running_loop()
     # The loop sleeps past the limit in one piece, so that both cancels are there before the task runs again.
-    loop.call_soon(time.sleep, 0.08)
+    loop.call_soon(time.sleep, 1.1)
     loop.call_later(0.001, task.cancel)
 
     with pytest.raises(asyncio.CancelledError):
@@ -110,12 +116,12 @@ async def test_a_cancel_in_the_same_moment_as_the_clock_goes_on():
 async def test_a_task_whose_clock_ran_out_can_go_on_working():
     """The fallback to the next target runs in the same task: it must not count as cancelled."""
     with Patience(limits(first_byte_s=0.03)) as patience, pytest.raises(FirstByteTimeout):
-        await patience.wait_for(answer_after(5))
+        await patience.wait_for(answer_after(60))
 
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(60):
         assert await answer_after(0.01) == "answer"
 
 
