@@ -57,7 +57,7 @@ class Installation:
             env=self._environment,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=200,
             check=False,
         )
         assert run.returncode == 0, run.stderr
@@ -285,7 +285,7 @@ odd = make_entry(id="odd", alias="a\\0b" * 200, error_message="\\0", notes=[["dr
 plain = make_entry(id="plain")
 ledger.settle(odd, ledger.open_entry(odd), Usage(prompt_tokens=10**30, completion_tokens=3))
 ledger.settle(plain, ledger.open_entry(plain), Usage(prompt_tokens=1, completion_tokens=2))
-ledger.flush()
+ledger.flush(60)
 ledger.close()
 for row in UsageRecord.objects.filter(pk__in=["odd", "plain"]).order_by("id"):
     print(row.id, row.prompt_tokens, row.completion_tokens, len(row.alias), row.notes)
@@ -314,13 +314,13 @@ def book(name):
 ledger = Ledger(Path(tempfile.mkdtemp()))
 ledger.start()
 book("before")
-ledger.flush()
+ledger.flush(60)
 with connection.cursor() as cursor:
     cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                    "WHERE datname = current_database() AND pid <> pg_backend_pid()")
     print(cursor.rowcount)
 book("after")
-ledger.flush()
+ledger.flush(60)
 ledger.close()
 print(UsageRecord.objects.filter(pk__in=["before", "after"]).count())
 """)

@@ -208,7 +208,7 @@ except JournalUnwritable as error:
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 print(journal.open(b"begun").path.stat().st_size)
 """
-    out, errors = child(script, str(tmp_path)).communicate(timeout=20)
+    out, errors = child(script, str(tmp_path)).communicate(timeout=100)
 
     assert errors == b""
     reason, size = out.decode().splitlines()

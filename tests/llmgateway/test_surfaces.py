@@ -204,15 +204,18 @@ async def test_a_burst_of_25_counts_stays_cheap(gateway):
     request = json.loads((FIXTURES / "claude-code" / "text-claude-3-5-haiku.json").read_bytes())
     body = orjson.dumps(request["requests"][0]["body"])
     await gateway.post("/v1/messages/count_tokens", body)  # the tokenizer is read from disk once
-    began = time.process_time()
-    answers = await asyncio.gather(
-        *(gateway.post("/v1/messages/count_tokens", body) for _ in range(25))
-    )
+    taken_s = []
+    for _ in range(3):
+        began = time.process_time()
+        answers = await asyncio.gather(
+            *(gateway.post("/v1/messages/count_tokens", body) for _ in range(25))
+        )
+        taken_s.append(time.process_time() - began)
 
-    assert {answer.status_code for answer in answers} == {200}
-    assert len({answer.json()["input_tokens"] for answer in answers}) == 1
-    # The gateway and its client of this test together, in seconds of CPU.
-    assert time.process_time() - began < 1.0
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({answer.json()["input_tokens"] for answer in answers}) == 1
+    # The gateway and its client of this test together, in seconds of CPU; what others do on the machine only adds.
+    assert min(taken_s) < 1.0
 
 
 async def test_every_recorded_count_is_answered(gateway):

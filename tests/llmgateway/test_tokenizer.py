@@ -15,20 +15,24 @@ def test_it_counts_as_cl100k_does():
 
 
 def test_a_text_is_counted_once():
+    tokenizer.load_encoding()
     text = "a sentence of some words. " * 4000
-    count = tokenizer.count_tokens(text)
     began = time.process_time()
+    count = tokenizer.count_tokens(text)
+    counted = time.process_time()
     for _ in range(50):
         assert tokenizer.count_tokens(text) == count
 
-    assert time.process_time() - began < 0.1
+    assert time.process_time() - counted < 10 * (counted - began)
 
 
 def test_one_endless_word_takes_no_endless_time():
     began = time.process_time()
 
     assert tokenizer.count_tokens("x" * 500_000) > 0
-    assert time.process_time() - began < 3
+    assert (
+        time.process_time() - began < 20
+    )  # many minutes, if it looked at all of it for each piece
 
 
 def test_lone_surrogates_are_counted_too():
