@@ -297,6 +297,8 @@ class SharedGate:
             await asyncio.sleep(0 if anew else 0.05)
             return
         try:
+            if not anew and await self._redis.hexists(place.account, "spent"):
+                return  # somebody has opened it since it was found unopened
             await self._redis.hset(place.account, "since", "0")
             await asyncio.sleep(SETTLING_S)
             spent = await asyncio.wait_for(

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -146,6 +147,19 @@ async def test_an_account_is_opened_once_with_what_the_ledger_says(make_gate, bo
     assert books.asked == 1
     with pytest.raises(BudgetExceeded, match="less than this request may cost"):
         await one.admit(rules, need(worst=61))
+
+
+async def test_who_comes_late_to_open_an_account_leaves_it_as_it_is(make_gate, books):
+    one, late = make_gate(), make_gate()
+    account = budget(100)
+    await settled(one, await one.admit(team(budgets=(account,)), need(worst=60)), used(cost=60))
+
+    place = late._place(account, account.window_at(late._now()))
+    await late._open_account(place, time.monotonic() + PATIENCE_S)
+
+    assert books.asked == 1  # the ledger has not heard of the 60 yet
+    with pytest.raises(BudgetExceeded):
+        await late.admit(team(budgets=(account,)), need(worst=41))
 
 
 async def test_two_hundred_over_two_gates_never_spend_more_and_twenty_get_through(make_gate):
