@@ -14,14 +14,22 @@ from unfold.utils import parse_datetime_str
 COUNTED_MAX = 10_000
 
 
+class AtLeast(int):
+    """A count that ended early, and says so wherever it is written."""
+
+    def __str__(self) -> str:
+        return f"{int(self):,}+"
+
+
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
     """Counts no further than anybody turns pages: a full count would read the whole table."""
 
     @cached_property
     def count(self) -> int:
-        """How many rows there are, ``COUNTED_MAX`` where there are more."""
+        """How many rows there are; at least ``COUNTED_MAX`` where there are more."""
         ids: Any = self.object_list
-        return int(ids.order_by().values("pk")[:COUNTED_MAX].count())
+        found = int(ids.order_by().values("pk")[: COUNTED_MAX + 1].count())
+        return found if found <= COUNTED_MAX else AtLeast(COUNTED_MAX)
 
 
 class MomentFilter(RangeDateTimeFilter):

@@ -50,6 +50,16 @@ class AccountingAdmin(ModelAdmin):
         context = {**live_state(), **(extra_context or {})}
         return super().changeform_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
 
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[models.QuerySet[Any], bool]:
+        """The rows with what their names are made of: the fields that lead here show names only."""
+        found, may_have_twins = super().get_search_results(request, queryset, search_term)
+        related = self.get_list_select_related(request)
+        return (
+            found.select_related(*related) if isinstance(related, tuple) else found
+        ), may_have_twins
+
     def get_deleted_objects(
         self, objs: Iterable[models.Model], request: HttpRequest
     ) -> deletion.Deletion:

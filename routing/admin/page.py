@@ -57,6 +57,16 @@ class RoutingAdmin(ModelAdmin):
         with versioned(request):
             return super().delete_view(request, object_id, extra_context)  # type: ignore[no-any-return]
 
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[models.QuerySet[Any], bool]:
+        """The rows with what their names are made of: the fields that lead here show names only."""
+        found, may_have_twins = super().get_search_results(request, queryset, search_term)
+        related = self.get_list_select_related(request)
+        return (
+            found.select_related(*related) if isinstance(related, tuple) else found
+        ), may_have_twins
+
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> deletion.Found:
         """What goes with the rows."""
         return deletion.look_at(objs, request, self.admin_site)

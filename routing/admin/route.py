@@ -19,6 +19,7 @@ from unfold.admin import StackedInline, TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import action, display
 
+from routing.admin.copying import copy_aliases, copy_routes, may_copy
 from routing.admin.page import RoutingAdmin, switch_off, switch_on
 from routing.admin.reordering import OrderedInlineFormSet
 from routing.admin.rule_inlines import AliasHeaderRuleInline, AliasTransformationInline
@@ -216,7 +217,7 @@ class ModelAliasAdmin(RoutingAdmin):
     search_fields = ("name", "description", "routes__targets__deployment__upstream_model")
     search_help_text = "Part of a name, of a description, or of an upstream model that it leads to."
     inlines = (RouteInline, AliasHeaderRuleInline, AliasTransformationInline)
-    actions = (switch_on, switch_off)
+    actions = (switch_on, switch_off, copy_aliases)
     actions_detail = ("explain_route", "add_route")
     fieldsets = ((None, {"fields": ("name", "match", ("enabled", "visible"), "description")}),)
 
@@ -246,6 +247,10 @@ class ModelAliasAdmin(RoutingAdmin):
         if obj is None or _has_room_for(request, obj):
             return self.inlines
         return (RouteListInline, *self.inlines[1:])
+
+    def has_copy_permission(self, request: HttpRequest) -> bool:
+        """Who may add an alias with all that is its own."""
+        return may_copy(self, request)
 
     @action(description="Explain route", permissions=["view"], icon="account_tree")
     def explain_route(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -308,7 +313,7 @@ class RouteAdmin(RoutingAdmin):
     search_fields = ("alias__name", "teams", "projects", "keys", "agent_types", "tiers", "header")
     search_help_text = "Part of an alias's name, or of what a condition says."
     autocomplete_fields = ("alias",)
-    actions = (switch_on, switch_off)
+    actions = (switch_on, switch_off, copy_routes)
     inlines = (TargetInline,)
     fieldsets = (
         (None, {"fields": ("alias", ("strategy", "is_sticky"), ("enabled", "position"))}),
@@ -319,6 +324,10 @@ class RouteAdmin(RoutingAdmin):
         """Rows with the targets that the list shows."""
         rows: QuerySet[Route] = super().get_queryset(request)
         return rows.prefetch_related(Prefetch("targets", named_targets()))
+
+    def has_copy_permission(self, request: HttpRequest) -> bool:
+        """Who may add a route with targets."""
+        return may_copy(self, request)
 
     @display(description="For")
     def conditions(self, row: Route) -> str:

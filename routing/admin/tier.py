@@ -18,6 +18,8 @@ class ModelTierAdmin(RoutingAdmin):
         "so a summarizer gets a small model, whatever name it asks for."
     )
     list_display = ("slug", "alias", "description")
+    list_filter = (("alias", AutocompleteSelectFilter),)
+    list_filter_submit = True
     list_select_related = ("alias",)
     search_fields = ("slug", "alias__name", "description")
     autocomplete_fields = ("alias",)

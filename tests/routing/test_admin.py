@@ -8,7 +8,15 @@ from django.urls import reverse
 from django.utils.html import escape
 
 from routing import secrets, snapshot
-from routing.models import Credential, HeaderRule, ModelAlias, Provider, Route, Transformation
+from routing.models import (
+    Credential,
+    HeaderRule,
+    ModelAlias,
+    ModelTier,
+    Provider,
+    Route,
+    Transformation,
+)
 from tests.factories.routing import (
     SECRET,
     make_alias,
@@ -296,3 +304,33 @@ def test_planted_markup_is_shown_as_text(admin_client, rows):
     assert "<script>alert(1)" not in page
     assert "<img src=x" not in page
     assert "no target" in page.lower()
+
+
+def test_tiers_are_filtered_by_their_alias(admin_client):
+    near = make_alias("near", make_deployment(make_provider("first")))
+    far = make_alias("far", make_deployment(make_provider("second")))
+    ModelTier.objects.create(slug="quick", alias=near)
+    ModelTier.objects.create(slug="strong", alias=far)
+    address = reverse("admin:routing_modeltier_changelist")
+    page = admin_client.get(f"{address}?alias__id__exact={far.pk}").content.decode()
+
+    assert ">strong</a>" in page
+    assert ">quick</a>" not in page
+
+
+@pytest.mark.parametrize(
+    ("app", "model", "field"),
+    [("routing", "routetarget", "deployment"), ("routing", "deployment", "credential")],
+)
+def test_names_that_are_offered_while_typing_are_read_at_once(
+    admin_client, app, model, field, django_assert_max_num_queries
+):
+    for number in range(12):
+        provider = make_provider(f"p{number}")
+        make_credential(provider)
+        make_deployment(provider, f"m{number}")
+    asked = {"app_label": app, "model_name": model, "field_name": field, "term": ""}
+    with django_assert_max_num_queries(6):
+        found = admin_client.get(reverse("admin:autocomplete"), asked).json()["results"]
+
+    assert len(found) >= 12
