@@ -5,7 +5,7 @@ looks at it several times a second off the hot path, reads all rows anew when it
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -143,57 +143,59 @@ def build() -> KeyRing:
         )
 
 
+_KEY_COLUMNS = (
+    "digest",
+    Cast("allowed_aliases", TextField()),  # Django would decode each, most of them empty
+    "pk",
+    "name",
+    "team__slug",
+    "default_project__slug",
+    "enabled",
+    "team__enabled",
+    "expires_at",
+    "owner__username",
+    "revoked_at",
+)
+
+
 def _read_keys(book: RuleBook) -> dict[str, KeyPicture]:
-    rows = models.VirtualKey.objects.values_list(
-        "digest",
-        "pk",
-        "name",
-        "team__slug",
-        "default_project__slug",
-        "enabled",
-        "team__enabled",
-        "expires_at",
-        Cast("allowed_aliases", TextField()),  # Django would decode each, most of them empty
-        "owner__username",
-        "revoked_at",
-    )
+    rows = models.VirtualKey.objects.values_list(*_KEY_COLUMNS)
     successors = newest_names()
     before = _Held.ring.by_digest
     allowed_by_text: dict[str, tuple[str, ...]] = {}
     read: dict[str, KeyPicture] = {}
-    for (
-        digest,
-        pk,
-        name,
-        team,
-        project,
-        enabled,
-        team_enabled,
-        expires_at,
-        text,
-        member,
-        revoked_at,
-    ) in rows.iterator():
+    for digest, text, *values in rows.iterator():
         allowed = allowed_by_text.get(text)
         if allowed is None:
             allowed = allowed_by_text[text] = tuple(json.loads(text))
-        key = KeyPicture(
-            pk,
-            successors.get(pk, name),
-            team,
-            project or "",
-            enabled and team_enabled,
-            expires_at,
-            allowed,
-            member or "",
-            revoked_at=revoked_at,
-            is_rotated=pk in successors,
-            holder=book.key_holders.get(pk, ""),
-        )
+        key = _picture_of(values, allowed, successors, book)
         # Most are what they were: to keep them spares letting go of so many at once, which holds up every request.
         held = before.get(digest)
         read[digest] = held if held == key else key
     return read
+
+
+def _picture_of(
+    values: Sequence[Any],
+    allowed: tuple[str, ...],
+    successors: Mapping[int, str],
+    book: RuleBook,
+) -> KeyPicture:
+    """A key's picture by the values of its row that follow on digest and aliases."""
+    pk, name, team, project, enabled, team_enabled, expires_at, member, revoked_at = values
+    return KeyPicture(
+        pk,
+        successors.get(pk, name),
+        team,
+        project or "",
+        enabled and team_enabled,
+        expires_at,
+        allowed,
+        member or "",
+        revoked_at=revoked_at,
+        is_rotated=pk in successors,
+        holder=book.key_holders.get(pk, ""),
+    )
 
 
 def _read_projects() -> dict[str, frozenset[str]]:
