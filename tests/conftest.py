@@ -10,6 +10,7 @@ from django.db import connection
 from hypothesis import settings
 
 from accounting.audit import guard
+from tests.rows import take_back_quickly
 
 # CI tries the same examples each time, so that a commit is judged by what it changed; elsewhere chance goes on looking.
 # No example has a deadline: on a busy machine any of them may take long, whatever the code does.
@@ -44,3 +45,4 @@ def django_db_setup(django_db_setup, django_db_blocker):
             "the migrations must leave the guard of the trail there"
         )
         guard.remove(connection)
+        take_back_quickly()

@@ -67,6 +67,42 @@ class Serving:
             await asyncio.sleep(0.02)
 
 
+class PromptServer(uvicorn.Server):
+    """Ends when it is told to and nothing is under way; uvicorn's own looks whether it is so ten times a second.
+
+    That is the ending of the thousand gateways that run inside tests. Processes of their own end as uvicorn does it.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._told_to_end = asyncio.Event()
+
+    def end(self) -> None:
+        """End once the requests under way have."""
+        self.should_exit = True
+        self._told_to_end.set()
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self._told_to_end.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        state = self.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                while state.connections or state.tasks:  # noqa: ASYNC110  (they tell nobody)
+                    await asyncio.sleep(0.005)
+        for task in state.tasks:
+            task.cancel()
+        await self.lifespan.shutdown()
+
+
 @contextlib.asynccontextmanager
 async def serving(
     journal_dir: Path, *, key: str = "", ping_after_s: float = 15.0
@@ -84,7 +120,7 @@ async def serving(
         timeout_graceful_shutdown=1,
         loop="none",
     )
-    server = uvicorn.Server(config)
+    server = PromptServer(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -97,5 +133,5 @@ async def serving(
             base_url=url, headers={"x-api-key": key}, timeout=PATIENCE_S
         ) as http:
             yield Serving(url, runtime, http)
-        server.should_exit = True
+        server.end()
         await task
