@@ -85,7 +85,8 @@ def _switched_off(name: str) -> Iterator[str]:
     for route in Route.objects.filter(alias__name=name, enabled=False):
         yield f"The route at position {route.position} is switched off."
     rows = RouteTarget.objects.filter(route__alias__name=name, route__enabled=True)
-    for row in rows.select_related("deployment__provider", "deployment__credential"):
+    rows = rows.select_related("deployment__provider", "deployment__credential")
+    for row in rows.prefetch_related("deployment__provider__credentials"):
         reason = _why_off(row)
         if reason:
             yield f"Target {row.deployment}{SAID}{reason}."
@@ -99,9 +100,11 @@ def _why_off(row: RouteTarget) -> str:
     if not deployment.enabled:
         return "it is switched off"
     kind = KINDS.get(provider.kind)
-    own = provider.credentials.filter(enabled=True)
-    if deployment.credential_id:
-        own = own.filter(pk=deployment.credential_id)
+    own = [
+        credential
+        for credential in provider.credentials.all()
+        if credential.enabled and deployment.credential_id in (None, credential.pk)
+    ]
     if kind and kind.needs_credential and provider.credential_mode != "pass_through" and not own:
         return "it has no credential that is switched on"
     return ""

@@ -6,6 +6,7 @@ import pytest
 
 from conversion.errors import UpstreamBroken
 from llmgateway.explanation import bystander
+from llmgateway.passed_over import passed_over
 from routing import snapshot
 from routing.cooldown import Policy
 from routing.models import (
@@ -131,3 +132,16 @@ def test_a_deployments_own_credential_must_be_switched_on(told):
     make_credential(provider)
 
     assert "it has no credential that is switched on" in told().passed_over[-1]
+
+
+def test_credentials_are_read_at_once_for_all_targets(told, django_assert_max_num_queries):
+    alias = two_targets()
+    route = alias.routes.get()
+    for number in range(30):
+        deployment = make_deployment(make_provider(f"p{number}"))
+        Credential.objects.filter(provider=deployment.provider).update(enabled=number % 2 == 0)
+        RouteTarget.objects.create(route=route, deployment=deployment, position=number + 2)
+    with django_assert_max_num_queries(12):
+        sentences = list(passed_over(None, None, alias.name, (), bystander().live))
+
+    assert sum("no credential that is switched on" in sentence for sentence in sentences) == 15
