@@ -102,14 +102,15 @@ class ConfigurationVersionAdmin(RoutingAdmin):
         row = get_object_or_404(ConfigurationVersion, pk=object_id)
         if request.method == "POST":
             return self._roll_back(request, row)
+        present = versions.present()
         context = {
             **self.admin_site.each_context(request),
             "title": f"Roll back to {row}",
             "opts": self.opts,
             "row": row,
             "seen_number": snapshot.version(),
-            "diff": diff_of(versions.difference_to(row)),
-            "is_same": versions.is_present(row),
+            "diff": diff_of(versions.difference_to(row, present)),
+            "is_same": versions.is_present(row, present),
             "unreadable": versions.unreadable_secrets(row),
             "media": self.media,
         }

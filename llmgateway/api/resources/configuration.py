@@ -137,11 +137,12 @@ class Versions(Rows):
         """What a roll-back to the version would change now."""
         del request
         seen_number, row = snapshot.version(), self._whole()
+        present = versions.present()
         return Response(
             {
                 "seen_number": seen_number,
-                "is_same": versions.is_present(row),
-                "diff": list(versions.difference_to(row)),
+                "is_same": versions.is_present(row, present),
+                "diff": list(versions.difference_to(row, present)),
                 "unreadable_secrets": versions.unreadable_secrets(row),
             }
         )
