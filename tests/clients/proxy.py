@@ -107,7 +107,10 @@ class LiteLLMProxy:
         until = time.monotonic() + START_S
         while True:
             with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{self.url}/health/liveliness", timeout=10).status_code == 200:
+                if (
+                    httpx.get(f"{self.url}/health/liveliness", timeout=10, verify=False).status_code
+                    == 200
+                ):
                     return
             assert process.poll() is None, self.log
             assert time.monotonic() < until, self.log

@@ -45,7 +45,7 @@ async def streams_under_way(
 ) -> tuple[httpx.AsyncClient, list[asyncio.Task[str]]]:
     """``count`` streams, each of which has had content."""
     limits = httpx.Limits(max_connections=None)
-    http = httpx.AsyncClient(base_url=gateway.url, timeout=PATIENCE_S, limits=limits)
+    http = httpx.AsyncClient(base_url=gateway.url, timeout=PATIENCE_S, limits=limits, verify=False)
     reached = asyncio.Semaphore(0)
     tasks = [asyncio.ensure_future(first_piece(http, key, reached)) for _ in range(count)]
     for _ in range(count):
@@ -85,7 +85,9 @@ async def test_records_settled_just_before_a_kill_are_kept_with_their_figures(tm
         with gateway_process(tmp_path / "data") as gateway:
             key = await asyncio.to_thread(gateway.set_up, upstream.url)
             await asyncio.to_thread(gateway.start)
-            async with httpx.AsyncClient(base_url=gateway.url, timeout=PATIENCE_S) as http:
+            async with httpx.AsyncClient(
+                base_url=gateway.url, timeout=PATIENCE_S, verify=False
+            ) as http:
                 answers = await asyncio.gather(
                     *(
                         http.post("/v1/messages", json=STREAM, headers={"x-api-key": key})
@@ -145,7 +147,9 @@ async def test_an_edit_in_another_process_is_live_within_a_second(tmp_path):
                     assert time.monotonic() - began_s < PATIENCE_S
                 return time.monotonic() - began_s
 
-            async with httpx.AsyncClient(base_url=gateway.url, timeout=PATIENCE_S) as http:
+            async with httpx.AsyncClient(
+                base_url=gateway.url, timeout=PATIENCE_S, verify=False
+            ) as http:
                 await assert_within(1, accepted_s)
 
 

@@ -127,7 +127,9 @@ def lead() -> dict[str, str]:
 
 def person(gateway: Serving, cookies: dict[str, str]) -> httpx.AsyncClient:
     """The browser of somebody who is signed in."""
-    return httpx.AsyncClient(base_url=gateway.url, cookies=cookies, timeout=PATIENCE_S)
+    return httpx.AsyncClient(
+        base_url=gateway.url, cookies=cookies, timeout=PATIENCE_S, verify=False
+    )
 
 
 @pytest.fixture
