@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from unfold.decorators import action
+from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from accounting.admin.price import PriceAdmin
 from accounting.models import Price
@@ -52,7 +53,7 @@ class SourceForm(forms.Form):
     over_manual = forms.BooleanField(
         label="replace prices that were entered by hand, too", required=False
     )
-    file = forms.FileField(label="CSV file", required=False)
+    file = forms.FileField(label="CSV file", required=False, widget=UnfoldAdminFileFieldWidget)
     text = forms.CharField(required=False, strip=False)
 
     def clean(self) -> dict[str, Any]:

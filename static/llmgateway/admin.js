@@ -1,4 +1,5 @@
-// Gives fields of the admin the names that its library leaves out, for those who hear a page instead of seeing it.
+// Gives fields of the admin the names that its library leaves out, for those who hear a page instead of seeing it, and
+// opens rows that are not there yet.
 "use strict";
 
 (() => {
@@ -25,8 +26,18 @@
     document.querySelectorAll(".help-tooltip[aria-label]:not([role])").forEach((mark) => mark.setAttribute("role", "img"));
   };
 
+  // A row's heading names its deployment; that of a row to be filled in would hide what has to be.
+  const NEW_ROWS = ".form-group.template[x-data*=openRow]";
+  const openNew = (place) => {
+    const rows = [place.closest?.(NEW_ROWS), ...place.querySelectorAll(NEW_ROWS)];
+    rows.filter(Boolean).forEach((row) => { window.Alpine.$data(row).openRow = true; });
+  };
+
   // Select2 begins when the page is there, Django's boxes of two lists when it is loaded, new rows when they are added.
-  const soon = () => window.setTimeout(nameAll);
-  window.addEventListener("load", soon);
-  document.addEventListener("formset:added", soon);
+  const soon = (place) => window.setTimeout(() => {
+    nameAll();
+    openNew(place);
+  });
+  window.addEventListener("load", () => soon(document));
+  document.addEventListener("formset:added", (event) => soon(event.target));
 })();

@@ -18,4 +18,17 @@ window.addEventListener("DOMContentLoaded", () => {
       return request;
     },
   });
+
+  // What Swagger UI 5.x leaves to be wished by those who hear a page or have no mouse: names of fields, examples that are
+  // scrolled by keyboard, no link inside a button. Not needed once axe-core finds nothing on an opened operation without.
+  const mend = () => {
+    place.querySelectorAll(".parameters :is(input, select):not([aria-label])").forEach((field) => {
+      const name = field.closest("[data-param-name]")?.dataset.paramName;
+      if (name) field.setAttribute("aria-label", name);
+    });
+    place.querySelectorAll("textarea.body-param__text:not([aria-label])").forEach((field) => field.setAttribute("aria-label", "Request body"));
+    place.querySelectorAll("pre.microlight:not([tabindex])").forEach((example) => example.setAttribute("tabindex", "0"));
+    place.querySelectorAll("button.opblock-summary-control a[href]").forEach((link) => link.removeAttribute("href"));
+  };
+  new MutationObserver(mend).observe(place, { childList: true, subtree: true });
 });

@@ -6,6 +6,7 @@ from typing import Any
 from playwright.sync_api import Page
 
 SOURCE = (Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js").read_text()
+IS_THERE = "typeof axe !== 'undefined'"
 RUN = """() => axe.run(document, {resultTypes: ["violations"], preload: false, iframes: false})
   .then((found) => found.violations.map(({id, impact, help, nodes}) => ({id, impact, help,
     nodes: nodes.map(({target, html}) => ({target: target.flat().join(" "), html}))})))"""
@@ -17,7 +18,8 @@ EXCEPTIONS: dict[tuple[str, str], str] = {}
 
 def serious_faults(page: Page) -> list[str]:
     """One line for each element that breaks a rule; the policy of the page is in force meanwhile."""
-    page.evaluate(SOURCE)
+    if not page.evaluate(IS_THERE):
+        page.evaluate(SOURCE)
     found: list[dict[str, Any]] = page.evaluate(RUN)
     return [
         f"{rule['id']} ({rule['help']}): {node['target']}: {node['html'][:200]}"

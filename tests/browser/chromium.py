@@ -25,7 +25,8 @@ in_a_browser = [
     pytest.mark.xdist_group("browser"),
 ]
 """What each module of this room is marked with: one gateway and one browser at a time serve them all."""
-both = pytest.mark.parametrize(
-    ("size", "scheme"), [("desktop", "light"), ("phone", "dark")], ids=["desktop", "phone"]
-)
+DESK, PHONE = ("desktop", "light"), ("phone", "dark")
+both = pytest.mark.parametrize(("size", "scheme"), [DESK, PHONE], ids=["desktop", "phone"])
 """How people look at a page: at a desk in the light, with a phone in the dark."""
+at_a_desk = pytest.mark.parametrize(("size", "scheme"), [DESK], ids=["desktop"])
+on_a_phone = pytest.mark.parametrize(("size", "scheme"), [PHONE], ids=["phone"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -34,6 +35,12 @@ def window(installation: Installation, browser: Browser) -> Iterator[Callable[..
             return windows.enter_context(installation.window(browser, name, **how))
 
         yield opened
+
+
+@pytest.fixture
+def word() -> str:
+    """A word that no row has yet, also where a test runs again."""
+    return token_hex(4)
 
 
 @pytest.fixture

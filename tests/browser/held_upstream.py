@@ -9,7 +9,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 MODEL = "held-1"
-MODELS = (MODEL, "held-desktop", "held-phone")
 HELD_S_MAX = 60
 USAGE = {"prompt_tokens": 1200, "completion_tokens": 34, "total_tokens": 1234}
 
@@ -47,6 +46,8 @@ class HeldUpstream(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.go_on = threading.Event()
+        self.models = {MODEL}
+        """What its list tells; a test may add some."""
         threading.Thread(target=self.serve_forever, name="held upstream", daemon=True).start()
 
     @property
@@ -64,7 +65,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._answer(
-            {"object": "list", "data": [{"id": name, "object": "model"} for name in MODELS]}
+            {
+                "object": "list",
+                "data": [{"id": name, "object": "model"} for name in sorted(self.server.models)],
+            }
         )
 
     def do_POST(self) -> None:

@@ -13,10 +13,9 @@ from playwright.sync_api import Browser, Playwright, StorageState
 from tests.browser.chromium import find_chromium
 from tests.browser.company import PEOPLE
 from tests.browser.held_upstream import HeldUpstream
-from tests.browser.watching import Watched, watched
+from tests.browser.watching import SIZES, Watched, watched
 from tests.processes import ROOT, GatewayProcess, gateway_process
 
-SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 FILL_S_MAX = 180
 
 

@@ -13,8 +13,7 @@ from playwright.sync_api import Locator, expect
 
 from tests.browser.chromium import in_a_browser
 from tests.browser.held_upstream import HeldUpstream
-from tests.browser.installation import SIZES
-from tests.browser.watching import Watched, watched
+from tests.browser.watching import SIZES, Watched, watched
 from tests.clients import claude_code
 from tests.processes import GatewayProcess, gateway_process
 

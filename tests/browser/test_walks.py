@@ -14,6 +14,7 @@ from tests.browser.walking import (
     ASK,
     ask,
     asked_until,
+    check_look,
     choose,
     make_key,
     open_until,
@@ -48,27 +49,28 @@ def test_signing_in_and_out(window, installation, size, scheme):
 
 
 @both
-def test_first_steps_lead_to_a_first_request(window, installation, size, scheme):
+def test_first_steps_lead_to_a_first_request(window, word, installation, size, scheme):
+    installation.upstream.models.add(f"held-{word}")
     seen = window(size=size, scheme=scheme)
     page = seen.open("/admin/first-steps/?step=provider&kind=openai_compatible")
-    page.get_by_label("Short name").fill(f"first-{size}")
+    page.get_by_label("Short name").fill(f"first-{word}")
     page.get_by_label("Base URL").fill(installation.upstream.url)
     page.get_by_label("API key", exact=True).fill("sk-first-0000000000")
     page.get_by_role("button", name="Add it and test the connection").click()
 
     for box in page.locator('input[name="model"]').all():
-        box.set_checked(box.get_attribute("value") == f"held-{size}")
+        box.set_checked(box.get_attribute("value") == f"held-{word}")
     page.get_by_role("button", name="Use these models").click()
     expect(page.locator("#models")).to_contain_text("Clients can ask for these names")
 
-    seen.open(f"/admin/first-steps/?provider=first-{size}&step=key")
-    page.get_by_label("Name of the key").fill(f"first-{size}")
+    seen.open(f"/admin/first-steps/?provider=first-{word}&step=key")
+    page.get_by_label("Name of the key").fill(f"first-{word}")
     page.get_by_role("button", name="Make the key").click()
     secret = shown_secret(page)
     expect(page.locator(".llmgw-lines")).to_contain_text(secret)
     expect(page.locator(".llmgw-news")).to_contain_text("Waiting for the first request")
 
-    asked_until(seen.url, secret, f"held-{size}", lambda answer: answer.status_code == 200)
+    asked_until(seen.url, secret, f"held-{word}", lambda answer: answer.status_code == 200)
     expect(page.locator(".llmgw-news")).to_contain_text("It works")
     expect(page.locator(".llmgw-news")).to_contain_text("1,200 in, 34 out")
 
@@ -86,29 +88,29 @@ def test_the_playground_streams_an_answer_and_tells_what_it_cost(window, size, s
 
 
 @both
-def test_a_key_made_in_the_admin_is_shown_once_and_works(window, installation, size, scheme):
+def test_a_key_made_in_the_admin_is_shown_once_and_works(window, word, installation, size, scheme):
     seen = window(size=size, scheme=scheme)
-    secret = make_key(seen.page, seen.url, f"walk-{size}")
+    secret = make_key(seen.page, seen.url, f"walk-{word}")
     answer = asked_until(seen.url, secret, "demo", lambda answer: answer.status_code == 200)
     assert answer.headers["x-llmgateway-provider"] == "demo"
 
     seen.page.get_by_role("link", name="I have copied it").click()
-    expect(seen.page.locator("#result_list")).to_contain_text(f"walk-{size}")
+    expect(seen.page.locator("#result_list")).to_contain_text(f"walk-{word}")
     assert secret not in seen.page.content()
 
 
 @both
-def test_a_lead_makes_a_key_and_revokes_it(window, size, scheme):
+def test_a_lead_makes_a_key_and_revokes_it(window, word, size, scheme):
     seen = window("lead", size=size, scheme=scheme)
     page = seen.open("/usage/teams/alder/")
     page.get_by_text("Make a key", exact=True).click()
-    page.get_by_label("Name", exact=True).fill(f"lead-{size}")
+    page.get_by_label("Name", exact=True).fill(f"lead-{word}")
     page.get_by_role("button", name="Make the key").click()
     secret = shown_secret(page)
     asked_until(seen.url, secret, "demo", lambda answer: answer.status_code == 200)
 
     page.get_by_role("link", name="I have copied it").click()
-    page.locator("tr", has_text=f"lead-{size}").get_by_role("link", name="Revoke").click()
+    page.locator("tr", has_text=f"lead-{word}").get_by_role("link", name="Revoke").click()
     page.get_by_role("main").get_by_role("button").click()
     asked_until(seen.url, secret, "demo", lambda answer: answer.status_code == 401)
 
@@ -131,12 +133,12 @@ def test_a_route_edited_in_the_admin_is_live_at_once(window, key, size, scheme):
 
 
 @both
-def test_a_budget_is_spent_refuses_and_is_raised(window, size, scheme):
+def test_a_budget_is_spent_refuses_and_is_raised(window, word, size, scheme):
     seen = window(size=size, scheme=scheme)
     page = seen.page
-    secret = make_key(page, seen.url, f"budget-{size}")
+    secret = make_key(page, seen.url, f"budget-{word}")
     seen.open("/admin/accounting/budget/add/")
-    choose(page, "key", f"budget-{size}")
+    choose(page, "key", f"budget-{word}")
     page.locator('[name="amount_usd"]').fill("0.15")
     save(page)
     asked_until(seen.url, secret, "dear", lambda answer: answer.status_code == 200)
@@ -146,7 +148,7 @@ def test_a_budget_is_spent_refuses_and_is_raised(window, size, scheme):
     assert refused.json()["error"]["type"] == "billing_error"
     assert "budget" in refused.json()["error"]["message"]
 
-    seen.open(f"/admin/accounting/budget/?q=budget-{size}")
+    seen.open(f"/admin/accounting/budget/?q=budget-{word}")
     page.locator("#result_list tbody a:visible").first.click()
     expect(page.locator("#budget_form")).to_contain_text(re.compile(r"0\.0[2-9]"))
     page.locator('[name="amount_usd"]').fill("50")
@@ -229,8 +231,16 @@ def test_the_api_is_tried_on_its_page(window, size, scheme):
     teams = page.locator(".opblock-get", has=page.locator('[data-path="/api/teams/"]'))
     teams.locator(".opblock-summary-control").click()
     teams.get_by_role("button", name="Try it out").click()
+    check_look(seen)
     teams.get_by_role("button", name="Execute").click()
     expect(teams.locator(".live-responses-table .response-col_status").last).to_contain_text("200")
+    check_look(seen)
+
+    made = page.locator(".opblock-post", has=page.locator('[data-path="/api/teams/"]'))
+    made.locator(".opblock-summary-control").click()
+    made.get_by_role("button", name="Try it out").click()
+    expect(made.get_by_label("Request body")).to_be_editable()
+    check_look(seen)
 
 
 def test_an_outsider_is_shown_no_page_of_the_team(window):

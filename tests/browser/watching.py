@@ -18,6 +18,7 @@ from playwright.sync_api import (
 LEFT = "net::ERR_ABORTED"
 """A request that was under way when the page was left."""
 INSIDE = ("data:", "blob:")
+SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 SOON_MS = 60_000
 """What comes within moments may take so long on a busy machine."""
 expect.set_options(timeout=SOON_MS)
