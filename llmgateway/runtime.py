@@ -32,7 +32,7 @@ from accounting.models.money import to_pico
 from accounting.request_logs import RequestLogs
 from accounting.spending import spent_usd
 from accounting.windows import Window
-from llmgateway import metrics
+from llmgateway import memory, metrics
 from llmgateway.budget_watch import BudgetWatch
 from llmgateway.live_view.publishing import Publisher
 from llmgateway.provider_checks import ProviderChecks
@@ -103,6 +103,7 @@ class Runtime:
         self._journal_dir = journal_dir
         self._starting = asyncio.Lock()
         self._watch: asyncio.Task[None] | None = None
+        self._memory = memory.Memory()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot")
 
     async def start(self) -> None:
@@ -256,7 +257,7 @@ class Runtime:
 
     async def _watch_forever(self) -> None:
         loop = asyncio.get_running_loop()
-        replayed_at = loop.time()
+        replayed_at = gave_back_at = loop.time()
         while True:
             await asyncio.sleep(WATCH_EVERY_S)
             try:
@@ -267,6 +268,9 @@ class Runtime:
                 self.live_view.tick()
                 if settings.METRICS_DIR:  # another worker may be asked for this one's figures
                     self.note_metrics()
+                if loop.time() - gave_back_at >= memory.EVERY_S:
+                    gave_back_at = loop.time()
+                    await loop.run_in_executor(self._thread, self._memory.give_back, gave_back_at)
                 if loop.time() - replayed_at >= REPLAY_EVERY_S:
                     replayed_at = loop.time()
                     await loop.run_in_executor(self._thread, replay, self._journal_dir)
