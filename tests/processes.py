@@ -85,11 +85,18 @@ class GatewayProcess:
         self.manage("import_config", str(path), UPSTREAM_SECRET="sk-or-process")
         return self.manage("create_key", "--team", "alder", "--name", "laptop").strip()
 
-    def start(self, *, until: str = "/health/ready") -> None:
+    def start(self, *, until: str = "/health/ready", workers: int = 1) -> None:
         """Start the server and wait until it is ready, or another page says 200."""
         log = (self.data_dir / "server.log").open("ab")
         self._running = subprocess.Popen(
-            [sys.executable, "manage.py", "serve", "--port", str(self.port)],
+            [
+                sys.executable,
+                "manage.py",
+                "serve",
+                "--port",
+                str(self.port),
+                *(["--workers", str(workers)] if workers > 1 else []),
+            ],
             cwd=ROOT,
             env=self.environment,
             stdout=log,
@@ -99,7 +106,7 @@ class GatewayProcess:
         give_up_at = time.monotonic() + START_S_MAX
         while True:
             with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{self.url}{until}", timeout=10).status_code == 200:
+                if httpx.get(f"{self.url}{until}", timeout=10, verify=False).status_code == 200:
                     return
             assert self._running.poll() is None, self.log
             assert time.monotonic() < give_up_at, self.log
@@ -114,6 +121,15 @@ class GatewayProcess:
         """The number of its process."""
         assert self._running is not None
         return self._running.pid
+
+    def workers(self) -> list[int]:
+        """The numbers of the processes that serve, where there are several."""
+        started = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return [
+            int(pid)
+            for pid in started
+            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
 
     def signal(self, number: int) -> None:
         """Send a signal."""
