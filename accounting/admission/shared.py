@@ -31,6 +31,7 @@ from redis.exceptions import RedisError
 
 from accounting.admission import scripts
 from accounting.admission.local import LocalGate, ReadSpent
+from accounting.admission.script_calls import ScriptCalls
 from accounting.admission.telling import (
     exceeded,
     reserved,
@@ -99,7 +100,7 @@ class SharedAdmitted:
     is_settled: bool = False
 
     def settle(self, used: Used) -> None:
-        """Give back what was held, and count what was used instead: in a task of its own, which nobody can cancel."""
+        """Give back what was held, and count what was used instead: beside the request, so that nobody can cancel it."""
         if not self.is_settled:
             self.is_settled = True
             self.gate.settle_soon(self, used)
@@ -150,6 +151,7 @@ class SharedGate:
             decode_responses=True,
         )
         self._redis = Redis.from_pool(pool)
+        self._calls = ScriptCalls(self._redis)
         self._admit = self._redis.register_script(scripts.ADMIT)
         self._settle = self._redis.register_script(scripts.SETTLE)
         self._open = self._redis.register_script(scripts.OPEN)
@@ -192,7 +194,7 @@ class SharedGate:
         until_s = time.monotonic() + self._wait_s
         while True:
             places = [self._place(budget, budget.window_at(self._now())) for budget in budgets]
-            asking = asyncio.ensure_future(self._ask(rules, need, rule_keys, places, worst))
+            asking = self._ask(rules, need, rule_keys, places, worst)
             try:
                 told = await asyncio.shield(asking)
             except asyncio.CancelledError:
@@ -229,14 +231,14 @@ class SharedGate:
         if told[0] == "ok":
             SharedAdmitted(self, need, rule_keys, places, int(told[1]), ()).settle(Used())
 
-    async def _ask(
+    def _ask(
         self,
         rules: tuple[Rules, ...],
         need: Need,
         rule_keys: list[tuple[str, str, str]],
         places: list[Place],
         worst: int,
-    ) -> list[Any]:
+    ) -> "asyncio.Future[list[Any]]":
         keys = [key for keys in (*rule_keys, *(place.keys for place in places)) for key in keys]
         limits = [
             limit or 0
@@ -260,8 +262,7 @@ class SharedGate:
             len(rules),
             len(places),
         ]
-        told: list[Any] = await self._admit(keys=keys, args=[*head, *limits, *amounts])
-        return told
+        return self._calls.call(self._admit, keys=keys, args=[*head, *limits, *amounts])
 
     def _refusal(
         self, told: list[Any], rules: tuple[Rules, ...], places: list[Place]
@@ -318,9 +319,6 @@ class SharedGate:
     def settle_soon(self, admitted: SharedAdmitted, used: Used) -> None:
         """Tell Redis of a request that is over."""
         self._running.discard(admitted)
-        self._spawn(self._settle_now(admitted, used))
-
-    async def _settle_now(self, admitted: SharedAdmitted, used: Used) -> None:
         booked = {
             place.account: (place, self._cost_in(place.window, used)) for place in admitted.places
         }
@@ -338,13 +336,18 @@ class SharedGate:
             admitted.second,
             used.tokens - admitted.need.tokens,
         ]
-        costs = [cost for _place, cost in booked.values()]
-        try:
-            await self._settle(keys=keys, args=[*head, *costs])
-        except FAILURES as error:
+        costs = {account: cost for account, (_place, cost) in booked.items()}
+        telling = self._calls.call(self._settle, keys=keys, args=[*head, *costs.values()])
+        telling.add_done_callback(partial(self._told_of_settling, costs))
+
+    def _told_of_settling(self, costs: dict[str, int], telling: asyncio.Future[Any]) -> None:
+        error = None if telling.cancelled() else telling.exception()
+        if error is None and not telling.cancelled():
+            return
+        if isinstance(error, Exception):
             self._note_away(error)
-            for account, (_place, cost) in booked.items():
-                self._owed[account] = self._owed.get(account, 0) + cost
+        for account, cost in costs.items():
+            self._owed[account] = self._owed.get(account, 0) + cost
 
     def owe(self, budget: BudgetPicture, used: Used) -> None:
         """Remember what Redis must be told of a request that was let in without it."""
@@ -413,6 +416,7 @@ class SharedGate:
 
     async def close(self) -> None:
         """Finish what is to be told, and let go of the connections."""
+        await self._calls.finish(REDIS_WAIT_S)
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=REDIS_WAIT_S)
         await self._redis.aclose()
