@@ -32,10 +32,8 @@ def write_text(tree: Tree) -> str:
         heading = f"{_dump({section: None}).partition(':')[0]}:\n"
         pieces.append(heading)
         for name, entry in content.items():
-            place, told = (
-                (section, name),
-                repr(entry),
-            )  # which tells 1 from True, as no comparison does
+            place = (section, name)
+            told = repr(entry)  # which tells 1 from True, as no comparison does
             held = before.get(place)
             if held is None or held[0] != told:
                 held = (told, _dump({section: {name: entry}}).removeprefix(heading))
