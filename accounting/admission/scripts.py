@@ -57,6 +57,8 @@ local id, lease, tokens, worst = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), 
 local rules, budgets = tonumber(ARGV[5]), tonumber(ARGV[6])
 local moment = now()
 local second = math.floor(moment)
+-- Let in already: the client repeats a call whose answer was lost with its connection.
+if redis.call('ZSCORE', KEYS[3], id) then return {'ok', tostring(second)} end
 local told = {'ok'}
 for i = 0, rules - 1 do
   local rpm, tpm, most = tonumber(ARGV[7 + i * 3]), tonumber(ARGV[8 + i * 3]), tonumber(ARGV[9 + i * 3])

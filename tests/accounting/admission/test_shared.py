@@ -139,6 +139,21 @@ async def test_all_rules_hold_or_none_is_counted(make_gate):
     assert admitted.standings[0].remaining == 7
 
 
+async def test_a_call_that_is_repeated_because_its_answer_was_lost_counts_once(make_gate):
+    gate = make_gate()
+    rules = team(requests_per_minute=9, tokens_per_minute=1000, budgets=(budget(100),))
+    asked = need(tokens=100, worst=60)
+    first = await gate.admit(rules, asked)
+    await gate.admit(rules, asked)  # as Redis' client does it
+
+    other = await gate.admit(rules, need(tokens=100, worst=40))
+
+    assert [standing.remaining for standing in other.standings] == [7, 800]
+    await settled(gate, first, used(tokens=100))
+    await settled(gate, other, used(tokens=100))
+    await gate.admit(rules, need(worst=100))  # nothing is held any more
+
+
 async def test_an_account_is_opened_once_with_what_the_ledger_says(make_gate, books):
     books.spent = 40 * NANO
     one, other = make_gate(), make_gate()
