@@ -12,7 +12,9 @@ is empty and, for upstreams, the daily sums equal the records. What is tested el
 | kill -9 in the middle of 100 streams | test_ends; with figures settled just before: llmgateway/test_processes |
 | clients that vanish, read slowly, send slowly, send half | test_clients |
 | disk full, with and without a segment of the journal; SQLite locked | test_disk |
-| PostgreSQL gone and back, restarted; Redis gone and back | test_services |
+| one of two workers killed in the middle of 100 streams | test_workers |
+| PostgreSQL gone and back, restarted, away at the end of 100 streams and at a kill; Redis gone and back | test_services |
+| Redis that comes back empty: budgets, limits, a provider's places; a killed gateway's places | test_two_gateways |
 | clock a day ahead, two days back | test_clock |
 | edits under load | llmgateway/test_edits_under_load |
 | a key revoked or rotated in several processes | llmgateway/test_key_processes |

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.faults.ground import (
     provider_tree,
 )
 from tests.faults.proxy import CuttableProxy
+from tests.faults.test_ends import STREAMS, under_way
 from tests.faults.upstream import in_a_thread
 from tests.processes import GatewayProcess
 from tests.services import needs_postgres, needs_redis
@@ -161,6 +163,46 @@ async def test_a_database_that_goes_and_comes_back_costs_no_request_and_no_recor
         await state_of(ground, "database", "ok")
         await asked_more(ground, 20)
     await ground.check(may_log_errors=True)
+
+
+async def test_streams_that_end_while_the_database_is_away_are_booked_when_it_is_back(
+    ground: Ground, services: Services
+):
+    async with ground.client() as http:
+        streams = await under_way(ground, http, "chat/slow", "native/slow")
+        services.let_in(nobody=True)
+        await state_of(ground, "database", "no answer")
+        all_told = await asyncio.gather(*streams)
+        services.let_in(nobody=False)
+    for told in all_told:
+        told.check_end()
+        assert (told.status, told.error) == (200, {})
+    await state_of(ground, "database", "ok")
+    rows = await ground.check(may_log_errors=True)
+    ids = {told.id for told in all_told}
+    assert Counter(row["status"] for row in rows if row["request_id"] in ids) == {
+        "succeeded": STREAMS
+    }
+
+
+async def test_a_kill_while_the_database_is_away_costs_no_record(
+    ground: Ground, services: Services
+):
+    """What was settled, and what was under way, is in the journal only when the process dies."""
+    async with ground.client() as http:
+        services.let_in(nobody=True)
+        await state_of(ground, "database", "no answer")
+        done = await ground.ask_in_all_ways("chat/sound", count=5)
+        streams = await under_way(ground, http, "chat/never-ends")
+        ground.gateway.kill()
+        await asyncio.gather(*streams)
+        services.let_in(nobody=False)
+    await asyncio.to_thread(ground.gateway.start)
+    rows = await ground.check(may_log_errors=True)
+    ids = {told.id for told in done}
+    of_done = [row for row in rows if row["request_id"] in ids]
+    assert Counter(row["status"] for row in of_done) == {"succeeded": len(done)}
+    assert Counter(row["error"] for row in rows)["ProcessKilled"] == STREAMS
 
 
 async def test_a_database_that_is_restarted_costs_no_request_and_no_record(
