@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import connection, models, transaction
 from django.db.models import Count, Max, Min, Q, QuerySet, Sum
 from django.db.models.functions import ExtractHour
 
@@ -113,20 +113,26 @@ def look(
 
 def days_kept(from_on: date | None = None, to_on: date | None = None) -> list[date]:
     """The days from the first record or sum to the last, within bounds."""
-    rows = UsageRecord.objects.aggregate(first=Min("started_at"), last=Max("started_at"))
-    sums = DailyUsage.objects.aggregate(first=Min("on"), last=Max("on"))
-    months = UsageArchive.objects.aggregate(first=Min("month_on"), last=Max("month_on"))
-    firsts = [rows["first"] and rows["first"].date(), sums["first"], months["first"]]
+    first_at, last_at = _ends(UsageRecord, "started_at")
+    first_sum, last_sum = _ends(DailyUsage, "on")
+    first_month, last_month = _ends(UsageArchive, "month_on")
+    firsts = [first_at and first_at.date(), first_sum, first_month]
     lasts = [
-        rows["last"] and rows["last"].date(),
-        sums["last"],
-        months["last"] and next_month(months["last"]) - timedelta(days=1),
+        last_at and last_at.date(),
+        last_sum,
+        last_month and next_month(last_month) - timedelta(days=1),
     ]
     if not any(firsts):
         return []
     first = max(min(filter(None, firsts)), from_on or date.min)
     last = min(max(filter(None, lasts)), to_on or date.max)
     return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+def _ends(model: type[models.Model], name: str) -> tuple[Any, Any]:
+    """The least and the greatest value, asked for one by one: for both at once SQLite reads the whole index."""
+    rows = model._default_manager
+    return rows.aggregate(at=Min(name))["at"], rows.aggregate(at=Max(name))["at"]
 
 
 def _look_at(on: date, archived: Sequence[ArchivedRecord], *, repair: bool) -> list[Difference]:

@@ -1,7 +1,8 @@
 """``python -m benchmarks.million --out DIR``: a database with 1,000,000 usage records, to try pages and commands on.
 
 DIR becomes a data folder as GATEWAY_DATA_DIR names one, with an administrator admin/admin and people with roles.
-With DATABASE_URL set, that database is filled instead of DIR's SQLite file.
+With DATABASE_URL set, that database is filled instead of DIR's SQLite file. ``--copies 9`` makes it ten million, over
+ten times the days.
 """
 
 import argparse
@@ -9,7 +10,7 @@ import itertools
 import os
 import sys
 import time
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,12 @@ from typing import Any
 BATCH = 5000
 
 
-def fill(count: int, days: list[date], *, seed: int = 1, report: Any = None) -> None:
-    """Write records through the ledger's own door, then correct some as a re-costing does."""
+def fill(
+    count: int, days: list[date], *, seed: int = 1, copies: int = 0, report: Any = None
+) -> None:
+    """Write records through the ledger's own door, copy them, then correct some as a re-costing does."""
     from accounting.ledger import write_rows
+    from benchmarks.copies import multiply
     from benchmarks.records import records
 
     made = records(count, days, seed=seed)
@@ -29,6 +33,8 @@ def fill(count: int, days: list[date], *, seed: int = 1, report: Any = None) -> 
         done += len(batch)
         if report is not None:
             report(done, count)
+    if copies:
+        multiply(copies, days, report)
     adjust(days[len(days) // 2])
 
 
@@ -104,6 +110,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--days", type=int, default=60)
+    parser.add_argument("--copies", type=int, default=0, help="how often records are copied, later")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
         "--records-only", action="store_true", help="without people, teams and keys"
@@ -124,9 +131,12 @@ def main() -> None:
     if not options.records_only:
         add_people()
     began = time.perf_counter()
-    days = days_until(datetime.now(UTC).date(), options.days)
-    fill(options.records, days, seed=options.seed, report=show)
-    print(f"\n{options.records} records in {time.perf_counter() - began:.0f} s")
+    days = days_until(
+        datetime.now(UTC).date() - timedelta(days=options.copies * options.days), options.days
+    )
+    fill(options.records, days, seed=options.seed, copies=options.copies, report=show)
+    count = options.records * (options.copies + 1)
+    print(f"\n{count} records in {time.perf_counter() - began:.0f} s")
 
 
 def show(done: int, count: int) -> None:

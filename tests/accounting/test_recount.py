@@ -195,9 +195,21 @@ def test_a_small_copy_of_the_million_adds_up(django_assert_num_queries):
     assert UsageRecord.objects.count() == 20_000
     assert recount.look().differences == ()
     assert DailyUsage.objects.count() < 8000
-    # 3 bounds and the archives; then begin, 5 groups, adjustments, 4 comparisons and end.
-    with django_assert_num_queries(16):
+    # 6 bounds and the archives; then begin, 5 groups, adjustments, 4 comparisons and end.
+    with django_assert_num_queries(19):
         recount.look(days[0], days[0])
+
+
+def test_copies_of_the_million_add_up_too():
+    days = days_until(date(2026, 11, 20), 3)
+    fill(600, days, copies=2)
+
+    assert UsageRecord.objects.count() == 1800
+    assert UsageRecord.objects.filter(started_at__date=days[0] + timedelta(days=6)).exists()
+    assert recount.look().differences == ()
+    ids = UsageRecord.objects.order_by("started_at", "id").values_list("id", "request_id")
+    assert sorted(ids) == list(ids)  # as ids are: the moment first
+    assert {request_id for _id, request_id in ids} == {f"req_{id_[:-2]}" for id_, _of in ids}
 
 
 def test_the_records_of_the_million_are_the_same_for_the_same_seed():
