@@ -24,8 +24,9 @@ from benchmarks.records import days_until
 from llmgateway.api.models import ApiToken
 
 MANY = 1000
-BUDGETS = 150
-"""Of keys, and as many of projects: a page shows all of them."""
+BUDGETS_A_DAY, BUDGETS_A_WEEK = 1000, 850
+"""Of keys by the day and by the week; with one by the month for 650 projects they are 2,500."""
+BUDGETS_A_MONTH = 650
 ALDERS = 60
 """People, projects and keys of team alder, whose page shows them all."""
 
@@ -89,12 +90,13 @@ def add_money(now: datetime) -> None:
     Budget.objects.bulk_create(
         [
             *(
-                Budget(key=key, amount_usd=Decimal(50))
-                for key in VirtualKey.objects.order_by("-pk")[:BUDGETS]
+                Budget(key=key, amount_usd=Decimal(50), window=window)
+                for window, count in (("day", BUDGETS_A_DAY), ("week", BUDGETS_A_WEEK))
+                for key in VirtualKey.objects.order_by("pk")[:count]
             ),
             *(
-                Budget(project=project, amount_usd=Decimal(500), window="week")
-                for project in Project.objects.all()[:BUDGETS]
+                Budget(project=project, amount_usd=Decimal(500))
+                for project in Project.objects.order_by("pk")[:BUDGETS_A_MONTH]
             ),
         ]
     )
@@ -108,7 +110,7 @@ def add_money(now: datetime) -> None:
             at=now,
             error="No mail server is set up.",
         )
-        for budget in Budget.objects.all()
+        for budget in Budget.objects.order_by("pk")[:MANY]
     )
     Price.objects.bulk_create(
         Price(
