@@ -143,7 +143,7 @@ class RouteListInline(TabularInline):
     model = Route
     formset = OrderedInlineFormSet
     fields = ("taken_for", "leads_to", "strategy", "enabled", "position")
-    readonly_fields = ("taken_for", "leads_to")
+    readonly_fields = ("taken_for", "leads_to", "strategy")
     extra = 0
     hide_title = True
     ordering = ("position", "pk")

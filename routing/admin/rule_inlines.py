@@ -58,7 +58,7 @@ class _RuleInline:
     ordering = ("position", "pk")
     ordering_field = "position"
     hide_ordering_field = True
-    per_page = 20
+    per_page = 10
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Rows with what their names are made of."""
@@ -79,7 +79,7 @@ class TransformationInline(_RuleInline, StackedInline):
 
     model = Transformation
     collapsible = True
-    per_page = 10
+    per_page = 5
     fields = (
         "position",
         ("name", "enabled"),
