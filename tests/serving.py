@@ -105,7 +105,7 @@ class PromptServer(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def serving(
-    journal_dir: Path, *, key: str = "", ping_after_s: float = 15.0
+    journal_dir: Path, *, key: str = "", ping_after_s: float = PATIENCE_S
 ) -> AsyncIterator[Serving]:
     """Start the gateway on the rows that the test has made, and stop it after."""
     routing_snapshot.put_in_force(None)

@@ -10,7 +10,11 @@ import pytest
 from tests.processes import GatewayProcess, gateway_process
 from tests.waiting import PATIENCE_S, TRIES
 
-pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("processes"),
+]
 
 WITHIN_S = 1.0
 """What is promised. The shortest of several times counts: what others do on the machine only adds."""
@@ -36,14 +40,15 @@ def wait_for(gateways: list[GatewayProcess], is_so: Callable[[GatewayProcess], b
     return time.monotonic() - began
 
 
-@pytest.fixture
-def pair(tmp_path):
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
     """Two gateways as two workers would be: processes of their own, one database."""
+    folder = tmp_path_factory.mktemp("pair")
     with contextlib.ExitStack() as stack:
-        first = stack.enter_context(gateway_process(tmp_path / "one"))
+        first = stack.enter_context(gateway_process(folder / "one"))
         first.manage("first_run")
         database = f"sqlite:///{first.data_dir / 'gateway.sqlite3'}"
-        second = stack.enter_context(gateway_process(tmp_path / "two", DATABASE_URL=database))
+        second = stack.enter_context(gateway_process(folder / "two", DATABASE_URL=database))
         for gateway in (first, second):
             gateway.start()
         yield [first, second]
@@ -61,7 +66,7 @@ def revoked(pair: list[GatewayProcess], name: str) -> tuple[str, float]:
 
 def test_a_key_is_refused_in_every_process_within_a_second_of_its_revocation(pair):
     for number in range(TRIES):
-        key, took_s = revoked(pair, f"laptop-{number}")
+        key, took_s = revoked(pair, f"revoked-{number}")
         if took_s < WITHIN_S:
             break
 
@@ -71,13 +76,13 @@ def test_a_key_is_refused_in_every_process_within_a_second_of_its_revocation(pai
         assert answer.status_code == 401
         error = answer.json()["error"]
         assert error["type"] == "authentication_error"
-        assert f"The API key 'laptop-{number}' was revoked on" in error["message"]
+        assert f"The API key 'revoked-{number}' was revoked on" in error["message"]
         assert key not in answer.text
 
 
 def test_a_rotated_key_is_accepted_in_every_process_until_its_overlap_ends(pair):
     for number in range(TRIES):
-        took_s = rotated(pair, f"laptop-{number}")
+        took_s = rotated(pair, f"rotated-{number}")
         if max(took_s) < WITHIN_S:
             break
 

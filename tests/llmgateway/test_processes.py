@@ -12,7 +12,11 @@ from tests.processes import GatewayProcess, gateway_process
 from tests.services import listens
 from tests.waiting import PATIENCE_S, assert_within, wait_until
 
-pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("processes"),
+]
 
 STREAM = {
     "model": "some/model",
