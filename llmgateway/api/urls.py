@@ -9,6 +9,7 @@ from llmgateway.api.resources import (
     configuration,
     ledger,
     routing,
+    rules,
     tokens,
     virtual_keys,
 )
@@ -19,8 +20,8 @@ for name, resource in (
     ("credentials", routing.Credentials),
     ("deployments", routing.Deployments),
     ("aliases", routing.Aliases),
-    ("header-rules", routing.HeaderRules),
-    ("transformations", routing.Transformations),
+    ("header-rules", rules.HeaderRules),
+    ("transformations", rules.Transformations),
     ("flags", routing.Flags),
     ("tiers", routing.Tiers),
     ("agent-types", routing.AgentTypes),

@@ -1,4 +1,4 @@
-"""Providers, credentials, deployments, aliases, rules, flags, tiers: the configuration of routing."""
+"""Providers, credentials, deployments, aliases, flags, tiers: where requests go. Rules are in rules.py."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -21,14 +21,12 @@ from routing.models import (
     Credential,
     Deployment,
     FeatureFlag,
-    HeaderRule,
     ModelAlias,
     ModelTier,
     Provider,
     ProviderCheck,
     Route,
     RouteTarget,
-    Transformation,
 )
 from routing.models.provider import problem_with_secret
 from routing.synchronisation import FACTS, OPERATOR
@@ -351,75 +349,6 @@ class Aliases(EditableRows):
     def rows(self) -> Any:
         """With their routes and targets."""
         return ModelAlias.objects.prefetch_related("routes__targets__deployment__provider")
-
-
-class ScopedSerializer(RowSerializer):
-    """A rule for everything, a provider, or the routes of an alias."""
-
-    provider = of_provider(allow_null=True, required=False)
-    alias = of_alias(allow_null=True, required=False)
-
-
-class HeaderRuleSerializer(ScopedSerializer):
-    """One rule on one header."""
-
-    class Meta:
-        model = HeaderRule
-        fields = ("id", "action", "name", "value", "scope", "provider", "alias", "position", "enabled")  # fmt: skip
-        read_only_fields = ("id",)
-
-
-class HeaderRules(EditableRows):
-    """What providers are told beside the body."""
-
-    model = HeaderRule
-    serializer_class = HeaderRuleSerializer
-    filters: ClassVar = {
-        "action": query.one_of("action", HeaderRule.Action.values),
-        "scope": query.one_of("scope", HeaderRule.Scope.values),
-        "provider": query.words("provider__slug"),
-        "alias": query.words("alias__name"),
-        "enabled": ON_OR_OFF,
-    }
-
-    def rows(self) -> Any:
-        """With what they are for."""
-        return HeaderRule.objects.select_related("provider", "alias")
-
-
-class TransformationSerializer(ScopedSerializer):
-    """One change to requests or answers."""
-
-    value = fields.Json(
-        required=False, allow_null=True, help_text=Transformation._meta.get_field("value").help_text
-    )
-
-    class Meta:
-        model = Transformation
-        fields = (
-            "id", "name", "direction", "kind", "pattern", "flags", "replacement", "value",
-            "scope", "provider", "alias", "position", "enabled",
-        )  # fmt: skip
-        read_only_fields = ("id",)
-
-
-class Transformations(EditableRows):
-    """Changes to what is said."""
-
-    model = Transformation
-    serializer_class = TransformationSerializer
-    filters: ClassVar = {
-        "direction": query.one_of("direction", Transformation.Direction.values),
-        "kind": query.one_of("kind", Transformation.Kind.values),
-        "scope": query.one_of("scope", Transformation.Scope.values),
-        "provider": query.words("provider__slug"),
-        "alias": query.words("alias__name"),
-        "enabled": ON_OR_OFF,
-    }
-
-    def rows(self) -> Any:
-        """With what they are for."""
-        return Transformation.objects.select_related("provider", "alias")
 
 
 class FlagSerializer(RowSerializer):
