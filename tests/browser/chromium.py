@@ -21,7 +21,7 @@ needs_chromium = pytest.mark.skipif(
 in_a_browser = [
     needs_chromium,
     pytest.mark.processes,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.xdist_group("browser"),
 ]
 """What each module of this room is marked with: one gateway and one browser at a time serve them all."""
