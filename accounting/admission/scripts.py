@@ -147,6 +147,30 @@ return 1
 """
 )
 
+RENEW = (
+    SHARED
+    + """
+-- KEYS: for each rule running; then for each budget account, holds, amounts
+-- ARGV: id, lease (s), rules, budgets, worst (nano), how long a budget's keys are kept (s)
+local id, lease, rules, budgets, worst = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local until_s = now() + lease
+for i = 1, rules do
+  redis.call('ZADD', KEYS[i], until_s, id)
+  redis.call('EXPIRE', KEYS[i], math.ceil(lease) + 5)
+end
+for i = 0, budgets - 1 do
+  local account, holds, amounts = KEYS[rules + 1 + i * 3], KEYS[rules + 2 + i * 3], KEYS[rules + 3 + i * 3]
+  redis.call('ZADD', holds, until_s, id)
+  if redis.call('HSETNX', amounts, id, worst) == 1 then
+    -- Its lease was over, or Redis has lost what it held.
+    redis.call('HINCRBY', account, 'held', worst)
+    for _, key in ipairs({account, holds, amounts}) do redis.call('EXPIRE', key, ARGV[6]) end
+  end
+end
+return 1
+"""
+)
+
 OPEN = """
 -- KEYS: account; ARGV: what is spent by the ledger (nano), how long the key is kept (s)
 local since = redis.call('HGET', KEYS[1], 'since') or '0'

@@ -12,7 +12,8 @@ requests, and may exceed a budget by what the others spend until the ledger is a
 
 Accepted as inexact: amounts are rounded up to whole nanodollars; when Redis has lost its data while requests are
 under way, what is settled in the third of a second in which the account is opened may count twice until it is opened
-anew (a minute later), never not at all.
+anew (a minute later), never not at all. What is held for them is held again by the process that asks for the account
+first, and by the others when they renew their leases (every 20 seconds).
 """
 
 import asyncio
@@ -97,6 +98,7 @@ class SharedAdmitted:
     places: list[Place]
     second: int
     standings: tuple[Standing, ...]
+    worst: int
     is_settled: bool = False
 
     def settle(self, used: Used) -> None:
@@ -154,6 +156,7 @@ class SharedGate:
         self._calls = ScriptCalls(self._redis)
         self._admit = self._redis.register_script(scripts.ADMIT)
         self._settle = self._redis.register_script(scripts.SETTLE)
+        self._hold_on = self._redis.register_script(scripts.RENEW)
         self._open = self._redis.register_script(scripts.OPEN)
         self._read_spent = read_spent
         self._prefix = prefix
@@ -204,11 +207,16 @@ class SharedGate:
             word = told[0]
             if word == "ok":
                 standings = tightest([Standing(w, n, left, float(s)) for w, n, left, s in told[2:]])
-                admitted = SharedAdmitted(self, need, rule_keys, places, int(told[1]), standings)
+                admitted = SharedAdmitted(
+                    self, need, rule_keys, places, int(told[1]), standings, worst
+                )
                 self._running.add(admitted)
                 self._note_there()
                 return admitted
             if word == "unopened":
+                await (
+                    self._renew()
+                )  # if Redis has lost the account, it has lost what is held in it, too
                 await self._open_account(places[told[1]], until_s)
             elif may_be_less(told) and not is_narrow and need.narrow is not None:
                 worst, is_narrow = min(worst, nano(need.narrow())), True
@@ -229,7 +237,7 @@ class SharedGate:
             return
         told = asking.result()
         if told[0] == "ok":
-            SharedAdmitted(self, need, rule_keys, places, int(told[1]), ()).settle(Used())
+            SharedAdmitted(self, need, rule_keys, places, int(told[1]), (), 0).settle(Used())
 
     def _ask(
         self,
@@ -394,15 +402,18 @@ class SharedGate:
             self._note_there()
 
     async def _renew(self) -> None:
-        until = (await self._redis.time())[0] + self._lease_s
-        pipe = self._redis.pipeline(transaction=False)
-        for admitted in list(self._running):
-            for keys in admitted.rule_keys:
-                pipe.zadd(keys[2], {admitted.need.id: until}, xx=True)
-                pipe.expire(keys[2], math.ceil(self._lease_s) + 5)
-            for place in admitted.places:
-                pipe.zadd(place.keys[1], {admitted.need.id: until}, xx=True)
-        await pipe.execute()
+        """Say again what is held for requests under way: to one that has forgotten it, too."""
+        await asyncio.gather(*(self._renew_one(admitted) for admitted in self._running))
+
+    def _renew_one(self, admitted: SharedAdmitted) -> "asyncio.Future[Any]":
+        keys = [keys[2] for keys in admitted.rule_keys]
+        keys += [key for place in admitted.places for key in place.keys]
+        counts = (len(admitted.rule_keys), len(admitted.places))
+        return self._calls.call(
+            self._hold_on,
+            keys=keys,
+            args=[admitted.need.id, self._lease_s, *counts, admitted.worst, KEPT_S],
+        )
 
     async def _reopen(self) -> None:
         now = self._now()

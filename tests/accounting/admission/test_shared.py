@@ -154,6 +154,45 @@ async def test_a_call_that_is_repeated_because_its_answer_was_lost_counts_once(m
     await gate.admit(rules, need(worst=100))  # nothing is held any more
 
 
+async def emptied(gate):
+    """Redis loses all that it holds of these gates."""
+    async for key in gate._redis.scan_iter(f"{gate._prefix}:*"):
+        await gate._redis.delete(key)
+
+
+async def test_a_redis_that_was_emptied_is_told_again_what_is_held(make_gate):
+    one, other = make_gate(), make_gate()
+    rules = team(concurrent_requests=2, budgets=(budget(100),))
+    first = await one.admit(rules, need(worst=60))
+    await emptied(one)
+
+    with pytest.raises(BudgetReserved):
+        await one.admit(rules, need(worst=60))
+    with pytest.raises(BudgetReserved):
+        await other.admit(rules, need(worst=60))
+    await other.admit(rules, need(worst=40))
+    with pytest.raises(RateLimited, match="2 requests under way"):
+        await other.admit(rules, need())
+
+    await settled(one, first, used(cost=10))
+    await one.admit(rules, need(worst=50))  # 10 spent + 40 held
+
+
+async def test_what_others_hold_is_held_again_when_they_renew_it(make_gate):
+    one, other = make_gate(), make_gate()
+    rules = team(budgets=(budget(100),))
+    first = await one.admit(rules, need(worst=60))
+    await emptied(one)
+    await one._renew()
+
+    with pytest.raises(BudgetReserved):
+        await other.admit(rules, need(worst=60))
+    for _ in range(3):
+        await one._renew()  # which counts nothing twice
+    await settled(one, first, used(cost=10))
+    await other.admit(rules, need(worst=90))
+
+
 async def test_an_account_is_opened_once_with_what_the_ledger_says(make_gate, books):
     books.spent = 40 * NANO
     one, other = make_gate(), make_gate()
