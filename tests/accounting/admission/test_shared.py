@@ -82,10 +82,15 @@ async def make_gate(books):
             await redis.delete(key)
 
 
+def is_quiet(gate):
+    """Whether Redis has heard of all that it was to be told."""
+    return not gate._tasks and not gate._calls.is_busy
+
+
 async def settled(gate, admitted, used_up):
     """Settle, and wait until Redis has heard of it."""
     admitted.settle(used_up)
-    while gate._tasks or gate._calls.is_busy:  # noqa: ASYNC110  (it tells nobody)
+    while not is_quiet(gate):  # noqa: ASYNC110  (it tells nobody)
         await asyncio.sleep(0.005)
 
 
@@ -283,7 +288,7 @@ async def test_a_client_that_leaves_while_redis_is_asked_keeps_no_place(make_gat
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    await until(lambda: not one._tasks)
+    await until(lambda: is_quiet(one))
     await other.admit(rules, need(worst=100))
 
 
@@ -325,7 +330,7 @@ async def test_tidying_asks_anew_what_is_spent(make_gate, books):
     books.spent = 20 * NANO  # an adjustment of -40
     asked = books.asked
     gate.tidy()
-    await until(lambda: books.asked > asked and not gate._tasks)
+    await until(lambda: books.asked > asked and is_quiet(gate))
     await gate.admit(rules, need(worst=80))
 
 
@@ -380,13 +385,13 @@ async def test_costs_of_an_outage_are_told_when_it_is_over(make_gate, books):
     assert gate.failure
     locally.settle(used(cost=30))
     held.settle(used(cost=5))
-    while gate._tasks or gate._calls.is_busy:  # noqa: ASYNC110  (it tells nobody)
+    while not is_quiet(gate):  # noqa: ASYNC110  (it tells nobody)
         await asyncio.sleep(0.01)
 
     server = await asyncio.start_server(pass_on, "127.0.0.1", port_there[0])
     await asyncio.sleep(0.15)
     gate.tick()
-    await until(lambda: not gate.failure and not gate._tasks)
+    await until(lambda: not gate.failure and is_quiet(gate))
     with pytest.raises(
         BudgetReserved
     ):  # 55 is left; 10 of it is held by what could not be given back
