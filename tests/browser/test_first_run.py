@@ -149,7 +149,7 @@ def test_two_minutes_lead_from_nothing_to_a_first_request(
         person = Person(window)
         walk_to_the_lines(person, upstream)
         person.clicks_on(window.page.get_by_role("button", name=f"Copy {client}"))
-        expect(window.page.get_by_text("Copied", exact=True)).to_be_visible()
+        expect(window.page.get_by_role("status").filter(has_text="Copied")).to_be_attached()
         line = pasted(person)
         assert line == window.page.get_by_role("region", name=client).locator("pre").inner_text()
 
