@@ -24,6 +24,8 @@ QUERIES_MAX = 30
 GOAL_MS = 300
 YARDSTICK_MS = 15
 """What the yardstick takes on a quiet machine of two cores (Python 3.11, November 2026)."""
+SLACK = 1.35
+"""How far the yardstick may be off beside other work: what shares a core's caches slows a large page more than it."""
 LOOKED_AT_MS = 120
 """What took no longer is quick enough on any machine that tests run on."""
 TRIES = 6
@@ -87,7 +89,7 @@ class Meter:
         least_ms = float("inf")
         for _ in range(TRIES):
             least_ms = min(least_ms, self.quiet_ms(address))
-            if least_ms <= goal_ms:
+            if least_ms <= goal_ms * SLACK:
                 return ""
         return f"{least_ms:.0f} ms of a quiet machine"
 

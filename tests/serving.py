@@ -127,7 +127,9 @@ async def serving(
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         task = asyncio.ensure_future(server._serve(sockets=[listener]))
         while not server.started:
-            assert not task.done(), "the server did not start"
+            if task.done():
+                await task  # which says why
+                raise AssertionError("the server did not start; its log says why")
             await asyncio.sleep(0.005)
         # It reads no certificates, which it does not need: that is 40 ms of CPU, as much as many a test.
         async with httpx.AsyncClient(

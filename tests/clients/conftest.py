@@ -24,11 +24,13 @@ async def running(django_db_setup, django_db_blocker, tmp_path_factory) -> Async
     del django_db_setup
     with django_db_blocker.unblock():
         async with FakeUpstream() as fake:
-            key = await pairs.add_rows(fake.url)
-            journal = tmp_path_factory.mktemp("clients") / "journal"
-            async with serving(journal, key=key) as gateway:
-                yield House(gateway, fake, key)
-        await pairs.remove_rows()
+            try:
+                key = await pairs.add_rows(fake.url)
+                journal = tmp_path_factory.mktemp("clients") / "journal"
+                async with serving(journal, key=key) as gateway:
+                    yield House(gateway, fake, key)
+            finally:  # also where it did not start: what is left would fail all that comes after
+                await pairs.remove_rows()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
