@@ -104,8 +104,9 @@ audit: setup
 
 # Each target for so many seconds: make fuzz FUZZ_S=600
 FUZZ_S ?= 60
+FUZZ_SEED ?= 0
 fuzz: .venv/atheris/installed
-	@PYTHONPATH=.venv/atheris $(BIN)/python -m fuzz --seconds $(FUZZ_S)
+	@PYTHONPATH=.venv/atheris $(BIN)/python -m fuzz --seconds $(FUZZ_S) --seed $(FUZZ_SEED)
 
 screenshots: setup-dev
 	@$(BIN)/python -m tests.browser.screenshots

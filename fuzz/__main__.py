@@ -25,6 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m fuzz")
     parser.add_argument("name", nargs="?", choices=NAMES, help="One target; all without it.")
     parser.add_argument("--seconds", type=int, default=60, help="For each target.")
+    parser.add_argument("--seed", type=int, default=0, help="Begin by this number; 0: by chance.")
     parser.add_argument("--file", help="Feed this file once, without a fuzzer.")
     options = parser.parse_args()
     if options.name and options.file:
@@ -34,11 +35,12 @@ def main() -> int:
         TARGETS[options.name](Path(options.file).read_bytes())
         return 0
     if options.name:
-        run(options.name, options.seconds)
+        run(options.name, options.seconds, options.seed)
     failed = []
     for name in NAMES:
         print(f"{name} for {options.seconds} s …", flush=True)
-        command = [sys.executable, "-m", "fuzz", name, "--seconds", str(options.seconds)]
+        how = ["--seconds", str(options.seconds), "--seed", str(options.seed)]
+        command = [sys.executable, "-m", "fuzz", name, *how]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         lines = done.stderr.splitlines()
         print("  " + next((line for line in reversed(lines) if FIGURES.match(line)), "no figures"))
@@ -58,7 +60,7 @@ def set_django_up() -> None:
     django.setup()
 
 
-def run(name: str, seconds: int) -> None:
+def run(name: str, seconds: int, seed: int) -> None:
     """Fuzz one target; does not come back."""
     import atheris
 
@@ -70,12 +72,12 @@ def run(name: str, seconds: int) -> None:
 
     corpus = ROOT / "var" / "fuzz" / name
     corpus.mkdir(parents=True, exist_ok=True)
-    for seed in seeds_of(name):
-        place = corpus / hashlib.sha1(seed, usedforsecurity=False).hexdigest()
+    for example in seeds_of(name):
+        place = corpus / hashlib.sha1(example, usedforsecurity=False).hexdigest()
         if not place.exists():
-            place.write_bytes(seed)
+            place.write_bytes(example)
     arguments = [
-        f"-max_total_time={seconds}", f"-max_len={INPUT_BYTES_MAX}", f"-timeout={INPUT_S}",
+        f"-seed={seed}", f"-max_total_time={seconds}", f"-max_len={INPUT_BYTES_MAX}", f"-timeout={INPUT_S}",
         "-rss_limit_mb=2048", f"-artifact_prefix={corpus.parent}/{name}-", str(corpus),
     ]  # fmt: skip
     atheris.Setup([sys.argv[0], *arguments], TARGETS[name])
