@@ -28,6 +28,7 @@ from django.db import connection, transaction
 from django.db.models import Min, QuerySet
 
 from accounting import parquet
+from accounting.entries import Entry
 from accounting.errors import AccountingError, ArchiveDamaged, ArchiveRefused
 from accounting.exports import (
     COLUMNS,
@@ -38,7 +39,7 @@ from accounting.exports import (
     csv_lines,
     portions,
 )
-from accounting.ledger import Entry, put_back
+from accounting.ledger import put_back
 from accounting.models import UsageArchive, UsageRecord
 from accounting.models.money import from_pico, to_pico
 

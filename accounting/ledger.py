@@ -14,23 +14,21 @@ token counts, because nobody knows them any more.
 
 import logging
 import queue
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from datetime import date, datetime
-from decimal import Decimal
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-from django.db import DataError, Error, IntegrityError, connection, models, transaction
+from django.db import DataError, Error, IntegrityError, connection, transaction
 
 from accounting import rollups, snapshot
+from accounting.entries import Entry, make_storable
 from accounting.journal import CLOSING_BYTES, Journal, Segment, dead_segments
-from accounting.masking import Masker
 from accounting.models import UsageRecord
 from accounting.models.money import is_cost, to_pico
 from accounting.pricing import UNPRICED, cache_saved_usd, cost_of
@@ -49,67 +47,7 @@ REFUSALS = (DataError, IntegrityError, ArithmeticError, TypeError, ValueError)
 """What a row that no column can hold raises: trying again cannot help."""
 
 
-class Entry(msgspec.Struct, kw_only=True):
-    """One attempt on its way into the ledger; the names are those of ``UsageRecord``'s columns."""
-
-    id: str
-    request_id: str
-    attempt: int
-    started_at: datetime
-    team: str
-    project: str
-    key_id: int
-    key_name: str
-    alias: str
-    provider: str
-    upstream_model: str
-    client_dialect: str
-    upstream_dialect: str
-    streamed: bool
-    request_bytes: int
-    provider_kind: str = ""
-    after_error: str = ""
-    member: str = ""
-    end_user: str = ""
-    tags: str = ""
-    agent: str = ""
-    session: str = ""
-    duration_ms: int | None = None
-    ttft_ms: int | None = None
-    answered_model: str = ""
-    upstream_id: str = ""
-    status: str = UsageRecord.Status.INTERRUPTED.value
-    upstream_status: int | None = None
-    error: str = ""
-    error_message: str = ""
-    finish_reason: str = ""
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    cache_read_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    cache_write_1h_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    prompt_images: int | None = None
-    tokens_estimated: bool = False
-    cost_usd: Decimal | None = None
-    cache_saved_usd: Decimal | None = None
-    cost_source: str = UsageRecord.CostSource.UNPRICED.value
-    price_id: int | None = None
-    answer_bytes: int = 0
-    notes: list[list[str]] = []
-
-
 COLUMNS = tuple(field.name for field in UsageRecord._meta.concrete_fields)
-TEXT_MAX = {
-    field.name: field.max_length
-    for field in UsageRecord._meta.concrete_fields
-    if isinstance(field, models.CharField) and field.max_length
-}
-NUMBER_MAX = {
-    field.name: 2**15 - 1 if isinstance(field, models.PositiveSmallIntegerField) else 2**31 - 1
-    for field in UsageRecord._meta.concrete_fields
-    if isinstance(field, models.PositiveSmallIntegerField | models.PositiveIntegerField)
-}
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Entry).decode
 
@@ -199,7 +137,7 @@ class Ledger:
         Raises:
             JournalUnwritable: it must not be made.
         """
-        _make_storable(entry)
+        make_storable(entry)
         return self._journal.open(_encode(entry))
 
     def settle(self, entry: Entry, segment: Segment, usage: Usage) -> None:
@@ -220,7 +158,7 @@ class Ledger:
         entry.cache_saved_usd = saved_usd if saved_usd is None or is_cost(saved_usd) else None
         entry.cost_source = cost.source
         entry.price_id = cost.price_pk
-        _make_storable(entry)
+        make_storable(entry)
         line = _encode(entry)
         if len(line) >= CLOSING_BYTES:
             # The row gets its notes from memory; only a crash in the next moments would lose them.
@@ -427,7 +365,7 @@ def replay(directory: Path) -> int:
             if entries:
                 for entry in entries.values():
                     _explain_interruption(entry)
-                    _make_storable(entry)
+                    make_storable(entry)
                 refused = write_all_but_refused(list(entries.values()))
         except BaseException:
             segment.keep()
@@ -470,31 +408,6 @@ def _explain_interruption(entry: Entry) -> None:
         )
 
 
-def _make_storable(entry: Entry) -> None:
-    """Fit what a client or provider said into its columns: one entry must never hold up the others.
-
-    Texts are cut to their length and lose zero bytes, which PostgreSQL has no place for; a number that no column
-    holds was no count, and becomes unknown. A key that was sent for a model's name, say, is masked.
-    """
-    words = " ".join(_free_texts(entry))
-    if (
-        len(words) > _SHORTEST_MAX or "\0" in words
-    ):  # nearly all fit, all of them together, into the narrowest column
-        for name, text in zip(_FREE_TEXTS, _free_texts(entry), strict=True):
-            if len(text) > TEXT_MAX[name] or "\0" in text:
-                setattr(entry, name, text.replace("\0", "")[: TEXT_MAX[name]])
-        words = " ".join(_free_texts(entry))
-    if not all(number is None or 0 <= number <= _SMALLEST_MAX for number in _free_numbers(entry)):
-        for name, number in zip(_FREE_NUMBERS, _free_numbers(entry), strict=True):
-            if number is not None and not 0 <= number <= NUMBER_MAX[name]:
-                setattr(entry, name, None)
-    if entry.notes:
-        entry.notes = [[word.replace("\0", "") for word in note] for note in entry.notes]
-    if _SUSPICIOUS.search(words):
-        for name, text in zip(_FREE_TEXTS, _free_texts(entry), strict=True):
-            setattr(entry, name, _MASKER.words(text)[: TEXT_MAX[name]])
-
-
 def _sqlite_moment(moment: datetime) -> str:
     """As Django's own adapter writes an aware moment in UTC, at a third of its time."""
     return str(moment.replace(tzinfo=None))
@@ -519,34 +432,6 @@ def _rows(entries: Iterable[Entry]) -> list[list[Any]]:
     return rows
 
 
-_FREE_TEXTS = (
-    "alias",
-    "upstream_model",
-    "answered_model",
-    "upstream_id",
-    "agent",
-    "session",
-    "end_user",
-    "tags",
-    "error_message",
-)
-_free_texts = attrgetter(*_FREE_TEXTS)
-_MASKER = Masker()
-_SUSPICIOUS = re.compile(r"sk-|gwm?-|AKIA|AIza|gh[pousr]_|github_pat_|xox|eyJ|://|[Bb]earer")
-"""A quick look that spares nearly every entry the masker's long one."""
-_FREE_NUMBERS = (
-    "upstream_status",
-    "prompt_tokens",
-    "completion_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-    "reasoning_tokens",
-    "prompt_images",
-)
-_free_numbers = attrgetter(*_FREE_NUMBERS)
-_SHORTEST_MAX = min(TEXT_MAX[name] for name in _FREE_TEXTS)
-_SMALLEST_MAX = min(NUMBER_MAX[name] for name in _FREE_NUMBERS)
 _values = attrgetter(*COLUMNS)
 _STARTED = COLUMNS.index("started_at")
 _COST = COLUMNS.index("cost_usd")

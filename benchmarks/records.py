@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from accounting.ledger import Entry
+from accounting.entries import Entry
 
 PICO = Decimal(1).scaleb(-12)
 TEAMS = ("alder", "birch", "cedar", "elm", "hazel", "larch", "oak", "willow")

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from accounting import snapshot as keys_snapshot
 from accounting.admission.values import Admitted, Gate, Need, Rules, Standing, Used, What
-from accounting.ledger import Entry
+from accounting.entries import Entry
 from accounting.models.money import to_pico
 from accounting.pricing import PriceTag, worst_cost
 from conversion.call import Call

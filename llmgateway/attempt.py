@@ -9,8 +9,9 @@ from decimal import Decimal, InvalidOperation
 import msgspec
 
 from accounting import snapshot as keys_snapshot
+from accounting.entries import Entry
 from accounting.journal import Segment
-from accounting.ledger import Entry, Ledger
+from accounting.ledger import Ledger
 from accounting.masking import MARK, Masker
 from accounting.models import UsageRecord
 from accounting.request_logs import secrets_in

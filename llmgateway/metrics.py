@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from accounting.ledger import Entry
+from accounting.entries import Entry
 from routing import snapshot
 from routing.live import Live
 from routing.providers import KINDS

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import Protocol
 
-from accounting.ledger import Entry
+from accounting.entries import Entry
 from accounting.models.request_log import BODIES
 from accounting.request_logs import Capture, Headers, LateAnswer, LogEntry, RequestLogs
 from accounting.snapshot import KeyPicture

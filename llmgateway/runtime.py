@@ -26,7 +26,8 @@ from accounting import snapshot as keys_snapshot
 from accounting.admission.local import LocalGate
 from accounting.admission.values import BudgetPicture, Gate
 from accounting.audit.trail import log_newest
-from accounting.ledger import Entry, Ledger, replay
+from accounting.entries import Entry
+from accounting.ledger import Ledger, replay
 from accounting.models import Budget
 from accounting.models.money import to_pico
 from accounting.request_logs import RequestLogs

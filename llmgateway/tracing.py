@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from accounting.ledger import Entry
+from accounting.entries import Entry
 from conversion.dialects import Dialect
 from llmgateway import __name__ as package
 from llmgateway.exchange import ClientRequest

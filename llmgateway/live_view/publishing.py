@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from channels.layers import get_channel_layer
 from django.conf import settings
 
-from accounting.ledger import Entry
+from accounting.entries import Entry
 from llmgateway.live_view.rows import finished_row, is_shown, running_row
 from llmgateway.tasks import spawn
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from accounting.ledger import Entry
+from accounting.entries import Entry
 from accounting.models.money import from_pico, to_pico
 from routing import snapshot
 from routing.flags import LIVE_VIEW

@@ -9,7 +9,7 @@ from typing import Any
 
 from accounting import snapshot as keys_snapshot
 from accounting.crossed import crossed
-from accounting.ledger import Entry
+from accounting.entries import Entry
 from accounting.models import RequestLog
 from accounting.request_logs import (
     Capture,

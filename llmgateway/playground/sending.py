@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from accounting.ledger import Entry
+from accounting.entries import Entry
 from accounting.snapshot import KeyPicture
 from conversion.call import read_call
 from conversion.errors import GatewayError

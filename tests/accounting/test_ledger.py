@@ -16,12 +16,13 @@ import pytest
 from django.db import connection
 from django.db.models import Sum
 
+from accounting import entries, snapshot
 from accounting import ledger as ledger_module
-from accounting import snapshot
+from accounting.entries import Entry
 from accounting.errors import JournalUnwritable, LedgerImmutable
 from accounting.journal import CLOSING_BYTES
 from accounting.keys import make_secret
-from accounting.ledger import Entry, Ledger, replay, write_rows
+from accounting.ledger import Ledger, replay, write_rows
 from accounting.models import UsageRecord
 from accounting.pricing import PriceTag
 from conversion.usage import Usage
@@ -384,8 +385,8 @@ def test_texts_are_cut_to_the_length_of_their_columns_and_lose_zero_bytes(ledger
     )
     row = booked(ledger, entry)
 
-    for name in ledger_module._FREE_TEXTS:
-        assert getattr(row, name) == "ä" * ledger_module.TEXT_MAX[name]
+    for name in entries._FREE_TEXTS:
+        assert getattr(row, name) == "ä" * entries.TEXT_MAX[name]
     assert row.notes == [["dropped", "ab", "ä" * 1000]]
 
 

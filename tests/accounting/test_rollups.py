@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounting import rollups
-from accounting.ledger import Entry, write_rows
+from accounting.entries import Entry
+from accounting.ledger import write_rows
 from accounting.models import (
     Adjustment,
     DailyLatency,

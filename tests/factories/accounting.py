@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from accounting import keys, ledger
+from accounting.entries import Entry
 from accounting.models import Price, RequestLog, Team, UsageRecord
 from accounting.request_logs import LogEntry, row_of
 
@@ -23,7 +24,7 @@ def make_key(team: Team | None = None, name: str = "laptop", **fields: Any) -> k
     return keys.mint(team or make_team(), name, **fields)
 
 
-def make_entry(**fields: Any) -> ledger.Entry:
+def make_entry(**fields: Any) -> Entry:
     """A succeeded attempt that is on its way into the ledger."""
     number = next(_numbers)
     least: dict[str, Any] = {
@@ -44,7 +45,7 @@ def make_entry(**fields: Any) -> ledger.Entry:
         "request_bytes": 100,
         "status": "succeeded",
     }
-    return ledger.Entry(**{**least, **fields})
+    return Entry(**{**least, **fields})
 
 
 def make_usage(**fields: Any) -> UsageRecord:

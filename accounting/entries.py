@@ -1,0 +1,126 @@
+"""An attempt on its way into the ledger, and how what others said of it is fitted into the ledger's columns."""
+
+import re
+from datetime import datetime
+from decimal import Decimal
+from operator import attrgetter
+
+import msgspec
+from django.db import models
+
+from accounting.masking import Masker
+from accounting.models import UsageRecord
+
+
+class Entry(msgspec.Struct, kw_only=True):
+    """One attempt on its way into the ledger; the names are those of ``UsageRecord``'s columns."""
+
+    id: str
+    request_id: str
+    attempt: int
+    started_at: datetime
+    team: str
+    project: str
+    key_id: int
+    key_name: str
+    alias: str
+    provider: str
+    upstream_model: str
+    client_dialect: str
+    upstream_dialect: str
+    streamed: bool
+    request_bytes: int
+    provider_kind: str = ""
+    after_error: str = ""
+    member: str = ""
+    end_user: str = ""
+    tags: str = ""
+    agent: str = ""
+    session: str = ""
+    duration_ms: int | None = None
+    ttft_ms: int | None = None
+    answered_model: str = ""
+    upstream_id: str = ""
+    status: str = UsageRecord.Status.INTERRUPTED.value
+    upstream_status: int | None = None
+    error: str = ""
+    error_message: str = ""
+    finish_reason: str = ""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    prompt_images: int | None = None
+    tokens_estimated: bool = False
+    cost_usd: Decimal | None = None
+    cache_saved_usd: Decimal | None = None
+    cost_source: str = UsageRecord.CostSource.UNPRICED.value
+    price_id: int | None = None
+    answer_bytes: int = 0
+    notes: list[list[str]] = []
+
+
+def make_storable(entry: Entry) -> None:
+    """Fit what a client or provider said into its columns: one entry must never hold up the others.
+
+    Texts are cut to their length and lose zero bytes, which PostgreSQL has no place for; a number that no column
+    holds was no count, and becomes unknown. A key that was sent for a model's name, say, is masked.
+    """
+    words = " ".join(_free_texts(entry))
+    # Nearly all fit, all of them together, into the narrowest column.
+    if len(words) > _SHORTEST_MAX or "\0" in words:
+        for name, text in zip(_FREE_TEXTS, _free_texts(entry), strict=True):
+            if len(text) > TEXT_MAX[name] or "\0" in text:
+                setattr(entry, name, text.replace("\0", "")[: TEXT_MAX[name]])
+        words = " ".join(_free_texts(entry))
+    if not all(number is None or 0 <= number <= _SMALLEST_MAX for number in _free_numbers(entry)):
+        for name, number in zip(_FREE_NUMBERS, _free_numbers(entry), strict=True):
+            if number is not None and not 0 <= number <= NUMBER_MAX[name]:
+                setattr(entry, name, None)
+    if entry.notes:
+        entry.notes = [[word.replace("\0", "") for word in note] for note in entry.notes]
+    if _SUSPICIOUS.search(words):
+        for name, text in zip(_FREE_TEXTS, _free_texts(entry), strict=True):
+            setattr(entry, name, _MASKER.words(text)[: TEXT_MAX[name]])
+
+
+TEXT_MAX = {
+    field.name: field.max_length
+    for field in UsageRecord._meta.concrete_fields
+    if isinstance(field, models.CharField) and field.max_length
+}
+NUMBER_MAX = {
+    field.name: 2**15 - 1 if isinstance(field, models.PositiveSmallIntegerField) else 2**31 - 1
+    for field in UsageRecord._meta.concrete_fields
+    if isinstance(field, models.PositiveSmallIntegerField | models.PositiveIntegerField)
+}
+_FREE_TEXTS = (
+    "alias",
+    "upstream_model",
+    "answered_model",
+    "upstream_id",
+    "agent",
+    "session",
+    "end_user",
+    "tags",
+    "error_message",
+)
+_free_texts = attrgetter(*_FREE_TEXTS)
+_MASKER = Masker()
+_SUSPICIOUS = re.compile(r"sk-|gwm?-|AKIA|AIza|gh[pousr]_|github_pat_|xox|eyJ|://|[Bb]earer")
+"""A quick look that spares nearly every entry the masker's long one."""
+_FREE_NUMBERS = (
+    "upstream_status",
+    "prompt_tokens",
+    "completion_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "reasoning_tokens",
+    "prompt_images",
+)
+_free_numbers = attrgetter(*_FREE_NUMBERS)
+_SHORTEST_MAX = min(TEXT_MAX[name] for name in _FREE_TEXTS)
+_SMALLEST_MAX = min(NUMBER_MAX[name] for name in _FREE_NUMBERS)
