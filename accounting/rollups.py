@@ -2,8 +2,9 @@
 
 Theory of operation. ``DailyUsage`` has one row for each UTC day and each combination of words that occurs on it,
 ``DailyLatency`` one for each day, fewer words and bucket of milliseconds; ``HourlyUsage`` one for each hour, provider
-and error, ``HourlyTtft`` one for each hour and bucket. Their ids are digests of the day or hour and the words, so that
-adding is one statement which needs no look first. Tables are touched in this order, rows in the order of their ids: two
+and error, ``HourlyTtft`` one for each hour and bucket. Their ids begin with the day and go on with a digest of the day or hour and the words, so
+that adding is one statement which needs no look first, and all of a day lies together in the table's index, however many
+days there are. Tables are touched in this order, rows in the order of their ids: two
 processes that write at once wait for each other, but never both ways round. The hourly rows, which all processes
 share, come last, so that they are waited for no longer than another's commit takes.
 
@@ -14,8 +15,9 @@ off. ``recount.py`` compares the sums with the rows and makes them anew.
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import blake2b
 from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
@@ -271,17 +273,27 @@ def usage_id(key: Key) -> str:
     """The id of the row of DailyUsage for a day and its words."""
     # No stored text has a zero byte, so that no two keys are written alike.
     text = f"{key[0]}\0{key[1]}\0{key[2]}\0{key[3]}\0" + "\0".join(key[4:])
-    return blake2b(text.encode(), digest_size=16).hexdigest()
+    return _id(key[0], text)
 
 
 def latency_id(key: Key) -> str:
     """The id of the row of DailyLatency for a day, its words, the measure and the bucket."""
-    return blake2b("\0".join(map(str, key)).encode(), digest_size=16).hexdigest()
+    return _id(key[0], "\0".join(map(str, key)))
 
 
 def hour_id(key: Key) -> str:
     """The id of the row of HourlyUsage or HourlyTtft for a day, an hour of it, and the words or the bucket."""
     return latency_id(key)
+
+
+def _id(on: date, text: str) -> str:
+    """The day, then 104 bits of a digest."""
+    return _day(on) + blake2b(text.encode(), digest_size=16).hexdigest()[:26]
+
+
+@lru_cache(maxsize=64)
+def _day(on: date) -> str:
+    return on.strftime("%y%m%d")
 
 
 def key_of(record: Any) -> Key:

@@ -131,6 +131,29 @@ print(UsageRecord.objects.filter(pk__in=["twice", "other"]).count())
     ]
 
 
+def test_ids_of_sums_of_an_older_version_are_made_those_of_this_one(installation: Installation):
+    lines = installation.python("""
+from importlib import import_module
+from django.apps import apps
+from django.db import connection
+from accounting import recount
+from accounting.ledger import write_rows
+from tests.accounting.test_recount import all_sums, take_back_ids
+from tests.factories.accounting import make_entry
+
+write_rows([make_entry(ttft_ms=300, session="one"), make_entry(ttft_ms=9, session="two")])
+before = all_sums()
+take_back_ids()
+print(all_sums() == before)
+migration = import_module("accounting.migrations.0014_sums_by_day")
+with connection.schema_editor() as editor:
+    migration.begin_with_day(apps, editor)
+print(all_sums() == before, len(recount.look().differences))
+""")
+
+    assert lines == ["False", "True 0"]
+
+
 def test_daily_sums_hold_when_two_processes_write_the_same_days_and_records(
     installation: Installation,
 ):

@@ -16,7 +16,7 @@ class DailyUsage(models.Model):
     """Sums over all usage records of one UTC day that are alike in every word below."""
 
     id = models.CharField(
-        max_length=32, primary_key=True, help_text="Digest of the day and the words."
+        max_length=32, primary_key=True, help_text="The day, then a digest of it and the words."
     )
     on = models.DateField(help_text="The day (UTC) on which the attempts began.")
     team = models.CharField(max_length=64)
@@ -74,7 +74,9 @@ class DailyLatency(models.Model):
         DURATION = "duration", "duration"
 
     id = models.CharField(
-        max_length=32, primary_key=True, help_text="Digest of the day, the words and the bucket."
+        max_length=32,
+        primary_key=True,
+        help_text="The day, then a digest of it, the words and the bucket.",
     )
     on = models.DateField(help_text="The day (UTC) on which the attempts began.")
     team = models.CharField(max_length=64)
@@ -116,7 +118,9 @@ class HourlyUsage(models.Model):
     """Sums over all usage records of one hour (UTC) that were of one provider and ended with one error, or with none."""
 
     id = models.CharField(
-        max_length=32, primary_key=True, help_text="Digest of the hour and the words."
+        max_length=32,
+        primary_key=True,
+        help_text="The day, then a digest of the hour and the words.",
     )
     on = models.DateField(help_text="The day (UTC) on which the attempts began.")
     hour = models.PositiveSmallIntegerField(
@@ -146,7 +150,9 @@ class HourlyTtft(models.Model):
     """How many attempts of one hour (UTC), of all providers together, fell into one bucket of TTFT."""
 
     id = models.CharField(
-        max_length=32, primary_key=True, help_text="Digest of the hour and the bucket."
+        max_length=32,
+        primary_key=True,
+        help_text="The day, then a digest of the hour and the bucket.",
     )
     on = models.DateField(help_text="The day (UTC) on which the attempts began.")
     hour = models.PositiveSmallIntegerField(

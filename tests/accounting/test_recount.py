@@ -24,6 +24,7 @@ from tests.factories.accounting import make_entry, make_usage
 
 pytestmark = pytest.mark.django_db
 hourly_sums_of_records = import_module("accounting.migrations.0012_hourly_sums_of_records")
+sums_by_day = import_module("accounting.migrations.0014_sums_by_day")
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 STEP_USD = Decimal("0.000000000001")
 
@@ -171,15 +172,40 @@ def test_only_the_days_that_are_asked_for_are_looked_at():
     }
 
 
+def take_back_ids() -> None:
+    """As all sums were called before migration 14: by a digest alone."""
+    for model, words in (
+        (DailyUsage, rollups.WORDS),
+        (DailyLatency, (*rollups.LATENCY_WORDS, "measure", "bucket")),
+        (HourlyUsage, rollups.HOUR_WORDS),
+        (HourlyTtft, ("hour", "bucket")),
+    ):
+        for pk, *key in model.objects.values_list("pk", "on", *words):
+            model.objects.filter(pk=pk).update(id=hourly_sums_of_records.id_of(*key))
+
+
 @pytest.mark.usefixtures("some_days")
-def test_the_migration_makes_the_sums_of_hours_that_the_ledger_would_have_kept():
+def test_the_migrations_make_the_sums_of_hours_and_the_ids_that_the_ledger_would_have_kept():
     before = all_sums()
+    take_back_ids()
     falsify("DELETE FROM accounting_hourlyusage")
     falsify("DELETE FROM accounting_hourlyttft")
 
     hourly_sums_of_records.add_up(apps, connection.schema_editor())
+    assert recount.look().differences  # the ids are those of an older version
+    sums_by_day.begin_with_day(apps, connection.schema_editor())
 
     assert all_sums() == before
+    assert recount.look().differences == ()
+
+
+@pytest.mark.usefixtures("some_days")
+def test_ids_of_sums_begin_with_their_day():
+    for sums in all_sums():
+        assert sums
+        for row_id, row in sums.items():
+            assert row_id[:6] == f"{row['on']:%y%m%d}"
+            assert len(row_id) == 32
 
 
 def test_the_migration_of_an_empty_ledger_makes_nothing():
