@@ -6,7 +6,7 @@ WHAT is one of the modules below; without a word it is ``ratios``. Each says at 
 import argparse
 import sys
 
-from benchmarks import first_byte, lasting, open_streams, profiling, ratios, scale
+from benchmarks import booking, first_byte, lasting, open_streams, profiling, ratios, scale
 
 PARTS = {
     "ratios": ratios,
@@ -14,6 +14,7 @@ PARTS = {
     "streams": open_streams,
     "lasting": lasting,
     "scale": scale,
+    "booking": booking,
     "profile": profiling,
 }
 

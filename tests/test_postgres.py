@@ -109,6 +109,24 @@ def test_all_migrations_run_from_nothing_and_match_the_models(installation: Inst
     )
 
 
+def test_tables_that_are_written_for_each_attempt_have_no_index_that_nobody_reads(
+    installation: Installation,
+):
+    lines = installation.python("""
+from django.db import connection
+
+with connection.cursor() as cursor:
+    cursor.execute("SELECT tablename, indexdef LIKE '%pattern_ops%' FROM pg_indexes ORDER BY 1")
+    rows = cursor.fetchall()
+names = ("usagerecord", "dailyusage", "dailylatency", "hourlyusage", "hourlyttft", "requestlog")
+written = {f"accounting_{name}" for name in names}
+print(written <= {table for table, _is_pattern in rows})
+print(sorted({table for table, is_pattern in rows if is_pattern} & written))
+""")
+
+    assert lines == ["True", "[]"]
+
+
 def test_an_entry_that_is_written_twice_is_one_row(installation: Installation):
     lines = installation.python("""
 from decimal import Decimal
