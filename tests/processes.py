@@ -146,6 +146,11 @@ class GatewayProcess:
         self.signal(signal.SIGKILL)
         self.wait()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._running is not None and self._running.poll() is None
+
     def stop(self) -> None:
         """End it cleanly, if it runs."""
         if self._running is not None and self._running.poll() is None:

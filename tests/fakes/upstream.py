@@ -96,7 +96,9 @@ class SeenRequest:
 class FakeUpstream:
     """The server; use as ``async with FakeUpstream() as upstream``."""
 
-    def __init__(self, default: Answer | None = None, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, default: Answer | None = None, *, tls: ssl.SSLContext | None = None, port: int = 0
+    ) -> None:
         self.default = default or json_answer(chat_answer("Hello."))
         self.script: deque[Answer] = deque()
         self.answer_with: Callable[[SeenRequest], Answer | None] | None = None
@@ -104,7 +106,7 @@ class FakeUpstream:
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self.port = 0
+        self.port = port
         self.connections = 0
         self.under_way = 0
         self.under_way_most = 0
@@ -119,7 +121,7 @@ class FakeUpstream:
 
     async def __aenter__(self) -> "FakeUpstream":
         self._server = await asyncio.start_server(
-            self._serve, "127.0.0.1", 0, ssl=self._tls, limit=2**26
+            self._serve, "127.0.0.1", self.port, ssl=self._tls, limit=2**26
         )
         self.port = self._server.sockets[0].getsockname()[1]
         return self

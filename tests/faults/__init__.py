@@ -14,11 +14,11 @@ is empty and, for upstreams, the daily sums equal the records. What is tested el
 | disk full, with and without a segment of the journal; SQLite locked | test_disk |
 | one of two workers killed in the middle of 100 streams | test_workers |
 | PostgreSQL gone and back, restarted, away at the end of 100 streams and at a kill; Redis gone and back | test_services |
-| Redis that comes back empty: budgets, limits, a provider's places; a killed gateway's places | test_two_gateways |
+| Redis that comes back empty: budgets, limits, a provider's places; a killed gateway's places | many/test_limits |
 | clock a day ahead, two days back | test_clock |
 | edits under load | llmgateway/test_edits_under_load |
-| a key revoked or rotated in several processes | llmgateway/test_key_processes |
-| two gateways on one database: limits and budgets | test_two_gateways; a provider's requests: llmgateway/test_provider_places |
+| a key revoked or rotated in several processes | many/test_keys |
+| two gateways on one database: limits and budgets; edits; cooldowns; the live view; journals | many; a provider's requests: llmgateway/test_provider_places |
 | the journal of a process that is gone, booked by a living one | llmgateway/test_runtime, accounting/test_ledger |
 | what a failed attempt held is let go at once | llmgateway/test_let_go |
 """

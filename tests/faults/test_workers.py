@@ -1,10 +1,11 @@
-"""Two workers of one ``serve`` on PostgreSQL and Redis, of which one is killed in the middle of streams."""
+"""Two workers of one ``serve``, with Redis, on each database, of which one is killed in the middle of streams."""
 
 import asyncio
 import os
 import secrets
 import signal
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -13,21 +14,22 @@ import pytest
 from tests.faults.ground import Ground, Installed, configuration, install
 from tests.faults.test_ends import STREAMS, under_way
 from tests.faults.test_services import SERVER, OnPostgres
+from tests.processes import GatewayProcess, gateway_process
 from tests.services import REDIS_URL, needs_postgres, needs_redis
 from tests.waiting import until
 
-pytestmark = [needs_postgres, needs_redis]
+pytestmark = needs_redis
 
 
-@pytest.fixture
-def gateway(tmp_path: Path):
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=needs_postgres)])
+def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[GatewayProcess]:
+    shared = {"REDIS_URL": REDIS_URL, "GATEWAY_REDIS_PREFIX": f"test-{secrets.token_hex(6)}"}
+    if request.param == "sqlite":
+        with gateway_process(tmp_path, **shared) as gateway:
+            yield gateway
+        return
     name = f"llmgateway_test_{secrets.token_hex(6)}"
-    gateway = OnPostgres(
-        tmp_path,
-        DATABASE_URL=f"{SERVER}/{name}",
-        REDIS_URL=REDIS_URL,
-        GATEWAY_REDIS_PREFIX=f"test-{secrets.token_hex(6)}",
-    )
+    gateway = OnPostgres(tmp_path, DATABASE_URL=f"{SERVER}/{name}", **shared)
     with psycopg.connect(f"{SERVER}/postgres", autocommit=True) as server:
         server.execute(f'CREATE DATABASE "{name}"')
         yield gateway
@@ -35,7 +37,7 @@ def gateway(tmp_path: Path):
         server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-def journals(gateway: OnPostgres) -> Counter[int]:
+def journals(gateway: GatewayProcess) -> Counter[int]:
     """How many attempts are noted in the journal of each process."""
     noted: Counter[int] = Counter()
     for path in (gateway.data_dir / "journal").glob("*.jsonl"):
@@ -44,7 +46,7 @@ def journals(gateway: OnPostgres) -> Counter[int]:
 
 
 async def test_a_worker_that_is_killed_takes_only_its_own_streams_with_it(
-    installed: Installed, gateway: OnPostgres
+    installed: Installed, gateway: GatewayProcess
 ):
     """The other goes on, a new one comes, and what the dead one had noted is booked: all of it once."""
     key = await asyncio.to_thread(install, gateway, configuration(installed.upstream))
@@ -79,7 +81,7 @@ async def test_a_worker_that_is_killed_takes_only_its_own_streams_with_it(
     await asyncio.to_thread(gateway.manage, "roll_up_usage", "--verify")
 
 
-async def all_at_work(ground: Ground, gateway: OnPostgres) -> set[int]:
+async def all_at_work(ground: Ground, gateway: GatewayProcess) -> set[int]:
     """Ask until each worker has answered; their numbers."""
     async with asyncio.timeout(120):
         while len(workers := set(gateway.workers())) < 2 or not workers <= set(journals(gateway)):

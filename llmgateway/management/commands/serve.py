@@ -81,14 +81,15 @@ def check_shared_state() -> None:
     Raises:
         CommandError: with what to set.
     """
-    missing = []
+    if settings.REDIS_URL:
+        return
     if settings.IS_SQLITE:
-        missing.append("PostgreSQL (DATABASE_URL), because SQLite has one writer at a time")
-    if not settings.REDIS_URL:
-        missing.append(
-            "Redis (REDIS_URL), because limits, holds and news would be each worker's own"
-        )
-    if missing:
         raise CommandError(
-            "Several workers need " + " and ".join(missing) + ". Start one worker, or set it."
+            "Several workers need Redis (REDIS_URL), because limits, holds and news would be each worker's own. SQLite "
+            "can go on where all workers are on this machine; where there are more, they need PostgreSQL (DATABASE_URL), "
+            "too. Start one worker, or set it."
         )
+    raise CommandError(
+        "Several workers need Redis (REDIS_URL), because limits, holds and news would be each worker's own. Start one "
+        "worker, or set it."
+    )
