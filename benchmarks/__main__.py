@@ -6,7 +6,7 @@ WHAT is one of the modules below; without a word it is ``ratios``. Each says at 
 import argparse
 import sys
 
-from benchmarks import booking, first_byte, lasting, open_streams, profiling, ratios, scale
+from benchmarks import booking, first_byte, lasting, open_streams, profiling, ratios, scale, sharing
 
 PARTS = {
     "ratios": ratios,
@@ -15,6 +15,7 @@ PARTS = {
     "lasting": lasting,
     "scale": scale,
     "booking": booking,
+    "sharing": sharing,
     "profile": profiling,
 }
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.servers import ROOT, clean_environment
+from benchmarks.sharing import a_database
 
 SORTS = ("lasting", "each its own")
 
@@ -74,16 +75,8 @@ def url(database: str) -> dict[str, str]:
 def an_empty_one(database: str) -> Iterator[dict[str, str]]:
     """The environment of an empty database of the same sort, on the same server."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        environment = {"GATEWAY_DATA_DIR": folder}
-        if database:
-            import psycopg
-
-            name = f"llmgateway_bench_{uuid.uuid4().hex[:12]}"
-            server = stack.enter_context(psycopg.connect(database, autocommit=True))
-            server.execute(f'CREATE DATABASE "{name}"')
-            stack.callback(server.execute, f'DROP DATABASE "{name}" WITH (FORCE)')
-            environment |= url(f"{database.rpartition('/')[0]}/{name}")
-        yield environment
+        empty = stack.enter_context(a_database(database)) if database else ""
+        yield {"GATEWAY_DATA_DIR": folder, **url(empty)}
 
 
 def book(count: int, batch: int, seed: int) -> dict[str, dict[str, float]]:

@@ -34,12 +34,18 @@ class Server:
 
     @property
     def cpu_s(self) -> float:
-        """CPU seconds so far, user and system, all threads, to the nanosecond."""
+        """CPU seconds so far, user and system, all threads of it and its workers, to the nanosecond."""
         spent_ns = 0
-        for task in Path(f"/proc/{self.pid}/task").iterdir():
+        for pid in (self.pid, *self.workers()):
             with contextlib.suppress(OSError):
-                spent_ns += int((task / "schedstat").read_text().split()[0])
+                for task in Path(f"/proc/{pid}/task").iterdir():
+                    spent_ns += int((task / "schedstat").read_text().split()[0])
         return spent_ns / 1e9
+
+    def workers(self) -> list[int]:
+        """The processes that it started."""
+        started = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [int(pid) for pid in started.split()]
 
     @property
     def memory_mb(self) -> float:
@@ -127,12 +133,13 @@ def pass_through(base_url: str) -> contextlib.AbstractContextManager[Server]:
 
 
 def gateway(
-    data_dir: str, key: str, *, before: tuple[str, ...] = (), **environment: str
+    data_dir: str, key: str, *, before: tuple[str, ...] = (), workers: int = 1, **environment: str
 ) -> contextlib.AbstractContextManager[Server]:
     """The gateway's own server on a prepared folder; ``before`` stands between the interpreter and manage.py."""
     port = free_port()
+    serve = ["manage.py", "serve", "--port", str(port), "--workers", str(workers)]
     return serving(
-        [sys.executable, *before, "manage.py", "serve", "--port", str(port)],
+        [sys.executable, *before, *serve],
         port,
         ready="/health/ready",
         key=key,
@@ -155,7 +162,9 @@ Price.objects.create(
 """
 
 
-def prepare_gateway(data_dir: str, base_url: str, *, limits: bool, more: str = "") -> str:
+def prepare_gateway(
+    data_dir: str, base_url: str, *, limits: bool, more: str = "", **environment: str
+) -> str:
     """Migrate, and set up one provider, one alias and one key, under limits and a hard budget if wanted; the key.
 
     ``more`` is run after that, with ``provider``, ``deployment`` and ``team`` at hand.
@@ -175,14 +184,14 @@ secret = keys.mint(team, "bench").secret
 {more}
 print(secret)
 """
-    environment = clean_environment(GATEWAY_DATA_DIR=data_dir)
+    surroundings = clean_environment(GATEWAY_DATA_DIR=data_dir, **environment)
     manage = [sys.executable, "manage.py"]
     for words in (["migrate", "-v0"], ["collectstatic", "-v0", "--noinput"]):  # as first_run does
-        subprocess.run([*manage, *words], cwd=ROOT, env=environment, check=True)
+        subprocess.run([*manage, *words], cwd=ROOT, env=surroundings, check=True)
     run = subprocess.run(
         [*manage, "shell", "-v0", "-c", script],
         cwd=ROOT,
-        env=environment,
+        env=surroundings,
         check=True,
         stdout=subprocess.PIPE,
         text=True,
