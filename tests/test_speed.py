@@ -1,7 +1,7 @@
 """CPU of a request and of an event, as a ratio to the bare pass-through's in the same run: not above its bar.
 
-The bars are what was measured, and room for a machine on which other things run; docs/contributors/performance.md says
-how to tighten them.
+The bars are what was measured, and a fifth: 100 us more for each small request are seen. On a machine on which other things
+run it takes more rounds until both have had one that was left alone; docs/contributors/performance.md says how to tighten them.
 """
 
 import pytest
@@ -10,14 +10,14 @@ from benchmarks import ratios
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300), pytest.mark.xdist_group("speed")]
 
-ROUNDS_MIN, ROUNDS_MAX = 3, 15
+ROUNDS_MIN, ROUNDS_MAX = 3, 60
 SCALE = 0.15
 
 BARS = {
-    "small, whole": 4.0,
-    "100 events, converted": 3.5,
-    "100 events, same dialect": 3.2,
-    "150 kB Claude Code body": 5.8,
+    "small, whole": 2.8,
+    "100 events, converted": 2.6,
+    "100 events, same dialect": 2.3,
+    "150 kB Claude Code body": 4.8,
 }
 
 
