@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--redis", default="redis://127.0.0.1:6379/0")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--ways", type=int, nargs="+", help="only these, counted from 0")
     parser.add_argument("--json", action="store_true", help="print figures as JSON")
 
 
@@ -79,13 +80,16 @@ def add_round(
 def ways(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """What is compared."""
     redis, postgres = {"redis": options.redis}, {"postgres": options.postgres}
-    return {
+    found: dict[str, dict[str, Any]] = {
         "1 worker, SQLite": {},
         "1 worker, SQLite, Redis": redis,
         "1 worker, PostgreSQL, Redis": {**redis, **postgres},
         "2 workers, SQLite, Redis": {**redis, "workers": 2},
         "2 workers, PostgreSQL, Redis": {**redis, **postgres, "workers": 2},
     }
+    names = list(found)
+    chosen = range(len(names)) if options.ways is None else options.ways
+    return {names[number]: found[names[number]] for number in chosen}
 
 
 @contextlib.contextmanager

@@ -153,7 +153,7 @@ class SharedGate:
             decode_responses=True,
         )
         self._redis = Redis.from_pool(pool)
-        self._calls = ScriptCalls(self._redis)
+        self._calls = ScriptCalls(self._redis, REDIS_WAIT_S)
         self._admit = self._redis.register_script(scripts.ADMIT)
         self._settle = self._redis.register_script(scripts.SETTLE)
         self._hold_on = self._redis.register_script(scripts.RENEW)
@@ -430,6 +430,7 @@ class SharedGate:
         await self._calls.finish(REDIS_WAIT_S)
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=REDIS_WAIT_S)
+        await self._calls.close()
         await self._redis.aclose()
 
     def _spawn(self, work: Awaitable[None]) -> None:

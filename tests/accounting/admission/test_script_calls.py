@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 from accounting.admission import script_calls
 from accounting.admission.script_calls import ScriptCalls
 from tests.services import REDIS_URL, needs_redis
+from tests.waiting import PATIENCE_S
 
 pytestmark = needs_redis
 
@@ -19,7 +20,7 @@ class Counted(ScriptCalls):
     """Notes how many calls go in each batch."""
 
     def __init__(self, redis):
-        super().__init__(redis)
+        super().__init__(redis, PATIENCE_S)
         self.batches = []
 
     async def _run(self, calls):
@@ -34,8 +35,10 @@ async def redis():
 
 
 @pytest.fixture
-def calls(redis):
-    return Counted(redis)
+async def calls(redis):
+    made = Counted(redis)
+    yield made
+    await made.close()
 
 
 @pytest.fixture
@@ -117,6 +120,44 @@ async def test_a_call_is_sent_though_nobody_waits_for_it(calls, redis):
     assert not calls.is_busy
 
 
+async def test_a_connection_is_kept_and_one_that_redis_ended_is_made_anew(redis, echo):
+    name = f"test-{secrets.token_hex(8)}"
+
+    async def connections() -> list[str]:
+        return [client["id"] for client in await redis.client_list() if client["name"] == name]
+
+    async with Redis.from_url(REDIS_URL, client_name=name) as named:
+        calls = ScriptCalls(named, PATIENCE_S)
+        await calls.call(echo, keys=[], args=[1])
+        (first,) = set(await connections()) - {str(await named.client_id())}
+        await calls.call(echo, keys=[], args=[2])
+        assert first in await connections()
+        await redis.client_kill_filter(_id=first)
+
+        assert await calls.call(echo, keys=[], args=["again"]) == b"again"
+        assert len(calls._idle) == 1
+        assert first not in await connections()
+        await calls.close()
+
+
+async def test_a_redis_that_hangs_is_given_up_in_time_with_its_connection(echo):
+    writers = []
+    server = await asyncio.start_server(
+        lambda _reader, writer: writers.append(writer), "127.0.0.1", 0
+    )
+    port = server.sockets[0].getsockname()[1]
+    async with server, Redis.from_url(f"redis://127.0.0.1:{port}", socket_timeout=60) as silent:
+        calls = ScriptCalls(silent, 0.05)
+        asked = [calls.call(echo, keys=[], args=[number]) for number in range(3)]
+        told = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 30)
+
+        assert [type(error) for error in told] == [TimeoutError] * 3
+        assert calls._idle == []
+        assert not calls.is_busy
+        for writer in writers:
+            writer.close()
+
+
 async def test_to_finish_takes_no_longer_than_it_may(echo):
     writers = []
     server = await asyncio.start_server(
@@ -124,7 +165,7 @@ async def test_to_finish_takes_no_longer_than_it_may(echo):
     )
     port = server.sockets[0].getsockname()[1]
     async with server, Redis.from_url(f"redis://127.0.0.1:{port}", socket_timeout=60) as silent:
-        calls = ScriptCalls(silent)
+        calls = ScriptCalls(silent, 60)
         asked = calls.call(echo, keys=[], args=[1])
 
         await asyncio.wait_for(calls.finish(0.05), 30)

@@ -380,6 +380,7 @@ async def test_costs_of_an_outage_are_told_when_it_is_over(make_gate, books):
 
     server.close()
     await gate._redis.connection_pool.disconnect()
+    await gate._calls.close()
     books.spent = 10 * NANO
     locally = await gate.admit(rules, need(worst=30))
     assert gate.failure
