@@ -14,9 +14,11 @@ import math
 import secrets
 import time
 from collections.abc import Awaitable
+from functools import partial
 
 from redis.asyncio import BlockingConnectionPool, Redis
 
+from accounting.admission.script_calls import ScriptCalls
 from accounting.admission.shared import (
     AWAY_S,
     CONNECTIONS_MAX,
@@ -35,10 +37,15 @@ TAKE = """
 local t = redis.call('TIME')
 local moment = tonumber(t[1]) + tonumber(t[2]) / 1000000
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', moment)
-if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end
+-- A call may be repeated whose answer was lost: what it took is its own.
+if not redis.call('ZSCORE', KEYS[1], ARGV[1]) and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end
 redis.call('ZADD', KEYS[1], moment + tonumber(ARGV[2]), ARGV[1])
 redis.call('EXPIRE', KEYS[1], math.ceil(tonumber(ARGV[2])) + 5)
 return 1
+"""
+GIVE_BACK = """
+-- KEYS: the places; ARGV: id
+return redis.call('ZREM', KEYS[1], ARGV[1])
 """
 
 
@@ -57,7 +64,9 @@ class SharedPlaces:
             decode_responses=True,
         )
         self._redis = Redis.from_pool(pool)
+        self._calls = ScriptCalls(self._redis, REDIS_WAIT_S)
         self._take = self._redis.register_script(TAKE)
+        self._free = self._redis.register_script(GIVE_BACK)
         self._prefix = prefix
         self._policy = policy
         self._lease_s = lease_s
@@ -78,14 +87,14 @@ class SharedPlaces:
             return self._without()
         self._made += 1
         place = f"{self._process}-{self._made}"
-        asking = asyncio.ensure_future(
-            self._take(keys=[self._key(provider)], args=[place, self._lease_s, most])
+        asking = self._calls.call(
+            self._take, keys=[self._key(provider)], args=[place, self._lease_s, most]
         )
         try:
             is_taken = await asyncio.shield(asking)
         except asyncio.CancelledError:
             # Redis may have given it by now: who left must not keep it.
-            spawn(self._give_up(asking, provider, place), name="place given up")
+            asking.add_done_callback(partial(self._give_up, provider, place))
             raise
         except FAILURES as error:
             self._note_away(error)
@@ -96,9 +105,17 @@ class SharedPlaces:
         return place
 
     def give_back(self, provider: int, place: str) -> None:
-        """It is free: told to Redis in a task of its own, which nobody can cancel."""
+        """It is free: told to Redis beside the request, so that nobody can cancel it."""
         self._held.discard((provider, place))
-        spawn(self._remove(provider, place), name="place given back")
+        telling = self._calls.call(self._free, keys=[self._key(provider)], args=[place])
+        telling.add_done_callback(partial(self._told, provider, place))
+
+    def _told(self, provider: int, place: str, telling: "asyncio.Future[int]") -> None:
+        error = None if telling.cancelled() else telling.exception()
+        if telling.cancelled() or error is not None:
+            self._left.add((provider, place))
+        if isinstance(error, Exception):
+            self._note_away(error)
 
     def tick(self) -> None:
         """Renew leases and give back what could not be, when it is time. To be called several times a second."""
@@ -106,7 +123,7 @@ class SharedPlaces:
         if self._left and now_s >= self._away_until_s:
             left, self._left = self._left, set()
             for provider, place in left:
-                spawn(self._remove(provider, place), name="place given back")
+                self.give_back(provider, place)
         if now_s - self._renewed_s >= RENEW_EVERY_S * self._lease_s / LEASE_S:
             self._renewed_s = now_s
             if self._held and now_s >= self._away_until_s:
@@ -117,20 +134,14 @@ class SharedPlaces:
         held = self._held | self._left
         self._held, self._left = set(), set()
         for provider, place in held:
-            await self._remove(provider, place)
+            self.give_back(provider, place)
+        await self._calls.finish(REDIS_WAIT_S)
+        await self._calls.close()
         await self._redis.aclose()
 
-    async def _give_up(self, asking: "asyncio.Future[int]", provider: int, place: str) -> None:
-        await asyncio.wait([asking])
+    def _give_up(self, provider: int, place: str, asking: "asyncio.Future[int]") -> None:
         if not asking.cancelled() and asking.exception() is None and asking.result():
-            await self._remove(provider, place)
-
-    async def _remove(self, provider: int, place: str) -> None:
-        try:
-            await self._redis.zrem(self._key(provider), place)
-        except FAILURES as error:
-            self._left.add((provider, place))
-            self._note_away(error)
+            self.give_back(provider, place)
 
     async def _renew(self) -> None:
         until = (await self._redis.time())[0] + self._lease_s

@@ -55,6 +55,13 @@ async def places() -> AsyncIterator[Callable[..., SharedPlaces]]:
         await one.close()
 
 
+async def test_a_place_that_is_asked_for_again_because_the_answer_was_lost_is_its_own(places):
+    shared = places()
+    for place, is_taken in (("one", 1), ("one", 1), ("other", 0)):
+        asked = shared._take(keys=[shared._key(7)], args=[place, 60, 1])
+        assert await asked == is_taken
+
+
 async def test_no_more_are_under_way_than_the_limit_however_many_processes_ask(places):
     books = [TurnBook(places()) for _ in range(3)]
     under_way = most = done = 0
