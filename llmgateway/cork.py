@@ -5,6 +5,7 @@ packets, for what nearly always follows in the same moment; measured at 10 us of
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 HEAD = b"HTTP/1.1 "
@@ -15,11 +16,17 @@ JOINED_BYTES_MAX = 64 * 1024
 class Cork:
     """A transport as uvicorn's cycle of one request uses it. A head leaves with the loop's next turn at the latest."""
 
-    __slots__ = ("_held", "_loop", "_transport")
+    __slots__ = ("_close", "_held", "_loop", "_transport")
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        close: Callable[[], None],
+    ) -> None:
         self._transport = transport
         self._loop = loop
+        self._close = close
         self._held = b""
 
     def write(self, data: bytes) -> None:
@@ -45,7 +52,7 @@ class Cork:
     def close(self) -> None:
         """Close, once all is written."""
         self.flush()
-        self._transport.close()
+        self._close()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

@@ -4,6 +4,12 @@ Without them 50 MB of headers were taken and kept a worker busy for eight second
 connection for good. What is bounded: bytes of all headers and the address together, their number, and the time in
 which they must arrive. A whole head is measured once; one that comes in several pieces is measured as it comes, so
 no more than the bound and one piece (256 kB) is ever held. The refusal has the parts that both dialects' clients read.
+
+A chunked body may be followed by more headers, its trailers, which uvicorn appends to those of the head without end and
+whoever asks for the head's. Here they are dropped, and held to the bound of a head where they come in several pieces.
+
+An answer that was given before its request was read ends the connection. What is still on its way is dropped for some
+seconds first: closed at once, the system would tell the client of a reset, which may take the answer with it.
 """
 
 import asyncio
@@ -18,6 +24,7 @@ from llmgateway.cork import Cork
 
 TOO_LARGE = b"431 Request Header Fields Too Large"
 TOO_SLOW = b"408 Request Timeout"
+LINGER_S = 5.0
 
 
 class HeadTooLarge(Exception):
@@ -31,7 +38,11 @@ class HeadLimits(HttpToolsProtocol):
     _pieces_bytes = 0  # of the head under way, without its first piece
     _chunk_bytes = 0  # of the piece that is being parsed
     _messages = 0
+    _chunk = 0  # the number of the chunk whose body has not begun, which the trailers' never does; 0 in any other place
+    _chunks = 0
+    _trailer_bytes = 0
     _is_too_large = False
+    _is_lingering = False
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -39,7 +50,7 @@ class HeadLimits(HttpToolsProtocol):
         super().connection_made(transport)
         # Settings cost a microsecond each time they are asked for.
         self._head_bytes_max, self._headers_max = settings.HEADER_BYTES_MAX, settings.HEADERS_MAX
-        self._cork: Any = Cork(transport, self.loop)
+        self._cork: Any = Cork(transport, self.loop, self._close_answered)
         self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -48,11 +59,15 @@ class HeadLimits(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Measure a head that comes in pieces."""
-        was_in_head = self._is_in_head
+        """Measure a head, or trailers, that come in pieces."""
+        if self._is_lingering:
+            return
+        was_in_head, chunk = self._is_in_head, self._chunk
         self._chunk_bytes = len(data)
         super().data_received(data)
         if not self._is_in_head:
+            if chunk and chunk == self._chunk:
+                self._add_to_trailers(len(data))
             return
         if not was_in_head:  # the first piece of a head that has more to come
             self._wait_for_head()
@@ -64,9 +79,38 @@ class HeadLimits(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A head begins."""
-        self._is_in_head, self._pieces_bytes = True, 0
+        self._is_in_head, self._pieces_bytes, self._chunk = True, 0, 0
         self._messages += 1
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; drop a trailer. As uvicorn does it, whose own would cost each header a call more."""
+        if not self._is_in_head:
+            return
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
+    def on_chunk_header(self) -> None:
+        """A chunk begins; the last one has no body, and trailers follow."""
+        self._chunks += 1
+        self._chunk, self._trailer_bytes = self._chunks, 0
+
+    def on_body(self, body: bytes) -> None:
+        """Some of the body."""
+        self._chunk = 0
+        super().on_body(body)
+
+    def _add_to_trailers(self, count_bytes: int) -> None:
+        self._trailer_bytes += count_bytes
+        if self._trailer_bytes <= self._head_bytes_max or self.transport.is_closing():
+            return
+        if self.cycle.response_started:
+            self.transport.close()
+            return
+        self._is_too_large = True
+        self.send_400_response("")
 
     def on_headers_complete(self) -> None:
         """A head is whole: measure it, if it can be too large at all."""
@@ -96,6 +140,18 @@ class HeadLimits(HttpToolsProtocol):
             f"the headers and the address are larger than {self._head_bytes_max} bytes "
             f"(GATEWAY_HEADER_BYTES_MAX), or more than {self._headers_max} (GATEWAY_HEADERS_MAX)",
         )
+
+    def _close_answered(self) -> None:
+        """Close after an answer; where its request is still on its way, only once that is over, or seconds later."""
+        if not self.cycle.more_body or self.cycle.disconnected:
+            self.transport.close()
+            return
+        self._is_lingering = True
+        self._timer = self.loop.call_later(LINGER_S, self.transport.close)
+        self.pipeline.clear()
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():  # the client knows that no more will come
+            self.transport.write_eof()
 
     def _refuse(self, status: bytes, message: str) -> None:
         body = refusal(status, message)

@@ -32,7 +32,7 @@ async def transport():
 
 @pytest.fixture
 async def cork(transport):
-    return Cork(transport, asyncio.get_running_loop())
+    return Cork(transport, asyncio.get_running_loop(), transport.close)
 
 
 async def test_head_and_body_leave_together(cork, transport):

@@ -2,22 +2,35 @@
 
 import asyncio
 import contextlib
+import tracemalloc
 
 import orjson
 import pytest
 import uvicorn
 
+from llmgateway import head_limits
 from llmgateway.head_limits import HeadLimits
 from llmgateway.tasks import spawn
 from tests.waiting import PATIENCE_S
 
 GOOD = b"GET /x HTTP/1.1\r\nhost: h\r\n"
+CHUNKED = b"POST /x HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
+PIECE = b"a" * 200_000
 
 
-async def app(scope, _receive, send):
+async def app(scope, receive, send):
+    """Tells how many headers there are, once the body is read, or at once at an address that says so."""
     assert scope["type"] == "http"
+    is_hasty = scope["path"] == "/hasty"
+    while not is_hasty:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        is_hasty = not message["more_body"]
     body = str(len(scope["headers"])).encode()
     head = [(b"content-length", str(len(body)).encode())]
+    if scope["path"] == "/hasty":
+        head.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": 200, "headers": head})
     await send({"type": "http.response.body", "body": body})
 
@@ -129,3 +142,84 @@ async def test_a_connection_is_used_again_and_each_head_measured_anew(port):
 
 async def test_what_is_no_http_is_refused_as_ever(port):
     assert (await ask(port, b"\x16\x03\x01 hello\r\n\r\n"))[0] == 400
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2, 5, 20, 200])
+async def test_trailers_are_read_and_told_to_nobody(port, cut):
+    body = b"2\r\n{}\r\n0\r\n" + header(50, b"x-api-key") * 3 + b"\r\n"
+    pieces = [body[at : at + cut] for at in range(0, len(body), cut)] if cut else [body]
+    assert await ask(port, CHUNKED, *pieces, pause_s=0.001) == (200, b"1")
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        pytest.param(header(1000), id="many"),
+        pytest.param(b"x" * 1000, id="one that never ends"),
+    ],
+)
+async def test_trailers_that_never_end_are_refused_as_headers_are(port, piece):
+    begin = CHUNKED + b"2\r\n{}\r\n0\r\na: "
+    status, body = await ask(port, begin, *[piece] * 6, pause_s=0.01)
+    assert status == 431
+    assert b"GATEWAY_HEADER_BYTES_MAX" in body
+
+
+async def test_trailers_take_no_memory(port):
+    """No more than a piece, however fast they come and however short each is."""
+    _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    tracemalloc.start()
+    try:
+        writer.write(CHUNKED + b"2\r\n{}\r\n0\r\n")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(300):
+                writer.write(b"a: b\r\n" * 20_000)  # 120 kB
+                await writer.drain()
+        _now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        writer.close()
+
+    assert peak < 4_000_000
+
+
+async def test_a_chunked_body_of_any_size_is_no_trailer(port):
+    long = b"%x\r\n" % len(PIECE) + PIECE + b"\r\n"
+    assert await ask(port, CHUNKED, *[long] * 5, b"0\r\n\r\n", pause_s=0.01) == (200, b"1")
+    pieces = [b"30d40\r\n", PIECE[:5000], PIECE[5000:] + b"\r\n30d40\r\n", PIECE, b"\r\n0\r\n\r\n"]
+    assert await ask(port, CHUNKED, *pieces, pause_s=0.01) == (200, b"1")
+
+
+async def test_who_is_answered_before_it_is_read_gets_the_answer_and_then_the_end(
+    port, monkeypatch
+):
+    """Whatever it goes on sending: closed at once, it would be told of a reset."""
+    monkeypatch.setattr(head_limits, "LINGER_S", 0.5)  # a time, not a function
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /hasty HTTP/1.1\r\ncontent-length: 100000000\r\n\r\n")
+    for _ in range(20):
+        writer.write(PIECE)
+        await writer.drain()
+    told = await asyncio.wait_for(reader.read(), PATIENCE_S)
+    assert told.startswith(b"HTTP/1.1 200 OK")
+    assert told.endswith(b"\r\n\r\n1")
+
+    async def go_on():
+        while True:
+            writer.write(PIECE)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    with pytest.raises(ConnectionError):
+        await asyncio.wait_for(go_on(), PATIENCE_S)
+
+
+async def test_nothing_that_follows_an_early_answer_is_taken_for_a_request(port):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /hasty HTTP/1.1\r\ncontent-length: 5\r\n\r\n")
+    told = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
+    writer.write(b"12345" + GOOD + b"\r\n")
+    writer.write_eof()
+    told += await asyncio.wait_for(reader.read(), PATIENCE_S)
+    assert told.count(b"HTTP/1.1") == 1
+    writer.close()
