@@ -17,7 +17,9 @@ from django.conf import settings
 from django.urls import resolve
 
 from llmgateway import current
+from llmgateway.body_room import Room
 from llmgateway.lean_handler import LeanHandler, Receive
+from llmgateway.letting_in import check_sender
 from llmgateway.wire import Send
 
 HOT_PREFIXES = ("/v1/", "/health/", "/metrics")
@@ -26,6 +28,8 @@ hot = LeanHandler(
     "llmgateway.hot_urls",
     body_bytes_max=settings.BODY_BYTES_MAX,
     body_read_timeout_s=settings.BODY_READ_TIMEOUT_S,
+    room=Room(settings.BODIES_BYTES_MAX, "GATEWAY_BODIES_BYTES_MAX"),
+    check_sender=check_sender,
 )
 
 

@@ -6,13 +6,15 @@ of it, and so that a short one is done at once while a long one, or one made to 
 
 import asyncio
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from llmgateway.errors import BodyBroken, EncodingUnknown, RequestTooLarge
 
 STEP_BYTES = 64 * 1024
 STEPS_AT_ONCE = 4
 """So much is unpacked where it is asked for: a quarter of a megabyte, a millisecond or two."""
+STEPS_IN_THREAD = 16
+"""So much is unpacked in a thread before it is looked whether there is room for more."""
 
 GZIP, DEFLATE = "gzip", "deflate"
 KNOWN: Mapping[str, str] = {GZIP: GZIP, "x-gzip": GZIP, DEFLATE: DEFLATE}  # RFC 9110, 8.4.1.3
@@ -37,47 +39,57 @@ def read_encoding(values: Iterable[str]) -> str:
     return KNOWN[named[0]]
 
 
-async def unpack(body: bytes, encoding: str, *, bytes_max: int) -> bytes:
+def _anywhere(_count_bytes: int) -> None:
+    """There is room for all."""
+
+
+async def unpack(
+    body: bytes, encoding: str, *, bytes_max: int, take: Callable[[int], None] = _anywhere
+) -> bytes:
     """The body as it was before it was compressed; long ones are unpacked in a thread.
+
+    ``take`` is told of bytes as they are unpacked, and raises where there is no room for them.
 
     Raises:
         RequestTooLarge: it has more than ``bytes_max`` bytes; no more than that and one step are ever held.
         BodyBroken: it is cut off, followed by something else, or not compressed so at all.
     """
     unpacking = Unpacking(body, encoding, bytes_max=bytes_max)
-    if not unpacking.go_on(STEPS_AT_ONCE):
-        await asyncio.to_thread(unpacking.go_on)
+    is_whole = unpacking.go_on(STEPS_AT_ONCE)
+    take(unpacking.size)
+    while not is_whole:
+        size = unpacking.size
+        is_whole = await asyncio.to_thread(unpacking.go_on, STEPS_IN_THREAD)
+        take(unpacking.size - size)
     return unpacking.whole()
 
 
 class Unpacking:
-    """One body that is being unpacked."""
+    """One body that is being unpacked; ``size`` is how many bytes it has so far."""
 
     def __init__(self, body: bytes, encoding: str, *, bytes_max: int) -> None:
         self._steps = unpack_steps(body, encoding)
         self._bytes_max = bytes_max
         self._pieces: list[bytes] = []
-        self._size = 0
+        self.size = 0
 
-    def go_on(self, steps: int | None = None) -> bool:
-        """Do so many more steps, or all that are left; whether the body is at its end.
+    def go_on(self, steps: int) -> bool:
+        """Do so many more steps; whether the body is at its end.
 
         Raises:
             RequestTooLarge, BodyBroken: as ``unpack`` tells.
         """
-        left = steps
-        while left is None or left > 0:
+        for _ in range(steps):
             piece = next(self._steps, None)
             if piece is None:
                 return True
             self._add(piece)
-            left = None if left is None else left - 1
         return False
 
     def _add(self, piece: bytes) -> None:
         self._pieces.append(piece)
-        self._size += len(piece)
-        if self._size > self._bytes_max:
+        self.size += len(piece)
+        if self.size > self._bytes_max:
             raise RequestTooLarge(
                 f"the request body is larger than {self._bytes_max} bytes when it is unpacked (GATEWAY_BODY_BYTES_MAX)"
             )

@@ -31,6 +31,12 @@ class RequestTooSlow(HttpFault):
     """The body did not arrive within GATEWAY_BODY_READ_TIMEOUT_S."""
 
 
+class BodiesTooMany(HttpFault):
+    """The bodies of all requests under way hold as much as they may together."""
+
+    may_retry = True
+
+
 class EncodingUnknown(HttpFault):
     """The body is compressed in a way that the gateway does not read."""
 
@@ -90,6 +96,10 @@ TABLE: Mapping[type[GatewayError], Mapping[Dialect, Row]] = {
     RequestTooSlow: {
         _A: Row(408, "timeout_error"),
         _O: Row(408, "invalid_request_error", "timeout"),
+    },
+    BodiesTooMany: {
+        _A: Row(529, "overloaded_error"),
+        _O: Row(503, "server_error", "overloaded"),
     },
     EncodingUnknown: {
         _A: Row(415, "invalid_request_error"),

@@ -7,12 +7,17 @@ the hot path needs: there is no ORM there (hence no ``close_old_connections``), 
 
 While the view works, a second task waits for the client to leave; when it does, the view's task is cancelled,
 which breaks the upstream call off and books what was used.
+
+A body that is long, of unknown length or compressed is read only where its headers hold a key that is taken, so that
+nobody without one can make the gateway hold or unpack much. Others are read first: what they are is in memory before
+anybody could ask. All bodies under way share a room (``body_room.py``). Who is refused before all is read loses the
+connection, as the rest would have to be read for nothing.
 """
 
 import asyncio
 import io
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, cast
 
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
@@ -22,8 +27,9 @@ from django.utils.functional import cached_property
 
 from conversion.dialects import Dialect
 from conversion.errors import GatewayError
-from llmgateway import bodies
+from llmgateway import bodies, metrics
 from llmgateway.answers import EventStream, error_answer
+from llmgateway.body_room import Room, Share
 from llmgateway.errors import InternalFault, PathUnknown, RequestTooLarge, RequestTooSlow
 from llmgateway.exchange import new_request_id
 from llmgateway.tasks import spawn
@@ -32,8 +38,12 @@ from llmgateway.wire import Message, Send, Wire
 log = logging.getLogger(__name__)
 
 WATCH_AFTER_S = 0.02
+SHORT_BYTES = 64 * 1024
+"""A body up to here is read before anybody is asked: so much the server has read by itself already."""
+FOR_KEYS = "/v1/"
 Receive = Callable[[], Awaitable[Message]]
 Scope = Mapping[str, Any]
+CheckSender = Callable[[Iterable[tuple[bytes, bytes]]], Awaitable[None]]
 
 
 class ClientGone(Exception):
@@ -68,20 +78,32 @@ class HotRequest(ASGIRequest):
 class LeanHandler(ASGIHandler):
     """An ASGI application for the views in one URLconf."""
 
-    def __init__(self, urlconf: str, *, body_bytes_max: int, body_read_timeout_s: float) -> None:
+    def __init__(
+        self,
+        urlconf: str,
+        *,
+        body_bytes_max: int,
+        body_read_timeout_s: float,
+        room: Room,
+        check_sender: CheckSender,
+    ) -> None:
         # ASGIHandler.__init__ would load the middleware of the pages.
         self._resolver = get_resolver(urlconf)
         self._known: dict[str, ResolverMatch] = {}
         self._body_bytes_max = body_bytes_max
+        self._short_bytes = min(SHORT_BYTES, body_bytes_max)
         self._body_read_timeout_s = body_read_timeout_s
+        self._room = room
+        self._check_sender = check_sender
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
         """Serve one request."""
         wire = Wire(send)
         task = cast("asyncio.Task[None]", asyncio.current_task())
         watch: Watch | None = None
+        share = Share(self._room)
         try:
-            request = await self._read_request(scope, receive, wire, task)
+            request = await self._read_request(scope, receive, wire, task, share)
             if not isinstance(request, HttpResponseBase):
                 watch = Watch(receive, task, wire)
                 response = await self._respond(request)
@@ -95,37 +117,73 @@ class LeanHandler(ASGIHandler):
                 raise
         finally:
             wire.stop_pings()
+            share.end()
             if watch is not None:
                 watch.stop()
             if wire.after is not None:
                 wire.after(wire)
 
     async def _read_request(
-        self, scope: Scope, receive: Receive, wire: Wire, task: "asyncio.Task[None]"
+        self,
+        scope: Scope,
+        receive: Receive,
+        wire: Wire,
+        task: "asyncio.Task[None]",
+        share: Share,
     ) -> HotRequest | HttpResponseBase:
         """The request with its body, or the answer that says why it is not read."""
         request_id = new_request_id()
+        headers = _CLOSE
         try:
-            encodings = header_values(scope, b"content-encoding")
-            encoding = bodies.read_encoding(encodings) if encodings else ""
-            body = await self._read_body(scope, receive, task)
+            encoding, bytes_max = await self._look_at_head(scope)
+            body = await self._read_body(receive, task, share, bytes_max)
             if encoding and body:
-                body = await bodies.unpack(body, encoding, bytes_max=self._body_bytes_max)
+                headers = _NO_TEXTS
+                packed_bytes = len(body)
+                body = await bodies.unpack(body, encoding, bytes_max=bytes_max, take=share.take)
+                share.give(packed_bytes)
         except GatewayError as error:
-            return error_answer(error, dialect_of(scope), request_id=request_id)
+            dialect = dialect_of(scope)
+            wire.error = type(error).__name__
+            metrics.note_refused(dialect.value, wire.error)
+            return error_answer(error, dialect, request_id=request_id, headers=headers)
         return HotRequest(scope, body, wire=wire, gateway_id=request_id)
 
-    async def _read_body(self, scope: Scope, receive: Receive, task: "asyncio.Task[None]") -> bytes:
-        for name, value in scope["headers"]:
-            if name == b"content-length" and value.isdigit() and int(value) > self._body_bytes_max:
-                raise self._too_large()
+    async def _look_at_head(self, scope: Scope) -> tuple[str, int]:
+        """How the body is compressed, and how many bytes it may have, where its head lets it be read.
+
+        Raises:
+            GatewayError: it does not.
+        """
+        raw_headers = scope["headers"]
+        headers = dict(raw_headers)
+        encoding = ""
+        if b"content-encoding" in headers:
+            encoding = bodies.read_encoding(header_values(scope, b"content-encoding"))
+        length = headers.get(b"content-length", b"")
+        length_bytes = int(length) if length.isdigit() else 0
+        is_short = length_bytes <= self._short_bytes and b"transfer-encoding" not in headers
+        if is_short and not encoding:
+            return "", self._body_bytes_max
+        bytes_max = self._short_bytes
+        if scope["path"].startswith(FOR_KEYS):
+            await self._check_sender(raw_headers)
+            bytes_max = self._body_bytes_max
+        if length_bytes > bytes_max:
+            raise self._too_large(bytes_max)
+        self._room.check(length_bytes)
+        return encoding, bytes_max
+
+    async def _read_body(
+        self, receive: Receive, task: "asyncio.Task[None]", share: Share, bytes_max: int
+    ) -> bytes:
         late: list[bool] = []
         # As asyncio.timeout does it, at a quarter of its 4 us: nearly every body is there already.
         timer = asyncio.get_running_loop().call_later(
             self._body_read_timeout_s, lambda: late.append(task.cancel())
         )
         try:
-            return await self._read_pieces(receive)
+            return await self._read_pieces(receive, share, bytes_max)
         except asyncio.CancelledError:
             if late and task.uncancel() == 0:
                 raise RequestTooSlow(
@@ -136,7 +194,7 @@ class LeanHandler(ASGIHandler):
         finally:
             timer.cancel()
 
-    async def _read_pieces(self, receive: Receive) -> bytes:
+    async def _read_pieces(self, receive: Receive, share: Share, bytes_max: int) -> bytes:
         pieces: list[bytes] = []
         size = 0
         while True:
@@ -146,15 +204,17 @@ class LeanHandler(ASGIHandler):
             piece = message.get("body", b"")
             pieces.append(piece)
             size += len(piece)
-            if size > self._body_bytes_max:
-                raise self._too_large()
+            if size > bytes_max:
+                raise self._too_large(bytes_max)
+            share.take(len(piece))
             if not message.get("more_body", False):
                 return b"".join(pieces)
 
-    def _too_large(self) -> RequestTooLarge:
-        return RequestTooLarge(
-            f"the request body is larger than {self._body_bytes_max} bytes (GATEWAY_BODY_BYTES_MAX)"
-        )
+    def _too_large(self, bytes_max: int) -> RequestTooLarge:
+        why = "GATEWAY_BODY_BYTES_MAX"
+        if bytes_max < self._body_bytes_max:
+            why = "nothing is read at this address"
+        return RequestTooLarge(f"the request body is larger than {bytes_max} bytes ({why})")
 
     def _resolve(self, path: str) -> ResolverMatch:
         """The view for a path. Paths without words in them are few, and looked up once."""
@@ -187,6 +247,8 @@ class LeanHandler(ASGIHandler):
 
 
 _NO_FILE = io.BytesIO()
+_CLOSE: Mapping[str, str] = {"connection": "close"}
+_NO_TEXTS: Mapping[str, str] = {}
 
 
 def header_values(scope: Scope, wanted: bytes) -> list[str]:
@@ -237,7 +299,7 @@ class Watch:
 async def send_answer(response: HttpResponseBase, wire: Wire) -> None:
     """Send a whole answer, or a stream to its end."""
     headers = [(b"content-type", response["content-type"].encode("latin-1"))]
-    for name, value in getattr(response, "gateway_headers", _NO_HEADERS).items():
+    for name, value in getattr(response, "gateway_headers", _NO_TEXTS).items():
         headers.append((name.encode("latin-1"), value.encode("latin-1")))
     if isinstance(response, EventStream):
         try:
@@ -254,6 +316,3 @@ async def send_answer(response: HttpResponseBase, wire: Wire) -> None:
     headers.append((b"content-length", str(len(content)).encode()))
     await wire.start(response.status_code, headers)
     await wire.end(content)
-
-
-_NO_HEADERS: Mapping[str, str] = {}

@@ -82,6 +82,12 @@ OUTBOUND = env_address_rules(allowed="GATEWAY_OUTBOUND_ALLOW", denied="GATEWAY_O
 
 # The hot path.
 BODY_BYTES_MAX = env_int("GATEWAY_BODY_BYTES_MAX", default=32 * 1024 * 1024, at_least=1024)
+# Bytes that the bodies of all requests that a process has under way may have together.
+BODIES_BYTES_MAX = env_int(
+    "GATEWAY_BODIES_BYTES_MAX",
+    default=max(256 * 1024 * 1024, BODY_BYTES_MAX),
+    at_least=BODY_BYTES_MAX,
+)
 # A request's headers and its address: bytes of all together, and how many. Claude Code sends 2 kB in 25.
 HEADER_BYTES_MAX = env_int("GATEWAY_HEADER_BYTES_MAX", default=64 * 1024, at_least=4096)
 HEADERS_MAX = env_int("GATEWAY_HEADERS_MAX", default=200, at_least=20)

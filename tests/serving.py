@@ -16,6 +16,7 @@ from accounting import snapshot as keys_snapshot
 from accounting.models import UsageRecord
 from llmgateway import current
 from llmgateway.asgi import application
+from llmgateway.head_limits import HeadLimits
 from llmgateway.runtime import Runtime
 from routing import snapshot as routing_snapshot
 from tests.waiting import PATIENCE_S
@@ -114,6 +115,7 @@ async def serving(
     current.hold(runtime)
     config = uvicorn.Config(
         application,
+        http=HeadLimits,
         lifespan="on",
         log_config=None,
         access_log=False,

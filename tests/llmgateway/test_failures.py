@@ -1,5 +1,6 @@
 """Everything that can go wrong, told in Anthropic's shape and with a status that Claude Code and the SDK act on."""
 
+import asyncio
 from decimal import Decimal
 
 import pytest
@@ -20,6 +21,7 @@ from tests.fakes.upstream import (
 from tests.llmgateway.conftest import ALIAS, SECRET
 from tests.llmgateway.test_messages import ASK, STREAM, events
 from tests.serving import Serving
+from tests.waiting import PATIENCE_S
 
 
 def assert_error(answer, status: int, kind: str, *words: str) -> str:
@@ -111,6 +113,21 @@ async def test_a_body_that_is_too_large_is_413(gateway: Serving, is_announced, m
     answer = await gateway.http.post("/v1/messages", content=content)
 
     assert_error(answer, 413, "request_too_large", "GATEWAY_BODY_BYTES_MAX")
+
+
+async def test_a_long_body_without_a_key_is_refused_before_it_is_sent(gateway: Serving):
+    """And its client is told so, although it goes on sending."""
+    told = await gateway.http.post(
+        "/v1/messages", content=b"x" * 20_000_000, headers={"x-api-key": "gw-nobodys"}
+    )
+    assert_error(told, 401, "authentication_error", "mistyped")
+    assert told.headers["connection"] == "close"
+
+    reader, writer = await asyncio.open_connection(*gateway.url.removeprefix("http://").split(":"))
+    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\ncontent-length: 20000000\r\n\r\n")
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
+    writer.close()
+    assert head.startswith(b"HTTP/1.1 401 ")
 
 
 async def test_other_paths_and_methods_are_answered_in_the_dialect(gateway: Serving):
