@@ -10,7 +10,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmgateway.settings")
 
 from django.core.asgi import get_asgi_application
 
-pages = get_asgi_application()
+django_pages = get_asgi_application()
 
 # What follows needs the apps to be loaded.
 from django.conf import settings
@@ -20,7 +20,15 @@ from llmgateway import current
 from llmgateway.body_room import Room
 from llmgateway.lean_handler import LeanHandler, Receive
 from llmgateway.letting_in import check_sender
+from llmgateway.page_bodies import Application, PageBodies
 from llmgateway.wire import Send
+
+pages = PageBodies(
+    cast("Application", django_pages),
+    page_bytes_max=settings.PAGE_BYTES_MAX,
+    upload_bytes_max=settings.UPLOAD_BYTES_MAX,
+    read_timeout_s=settings.BODY_READ_TIMEOUT_S,
+)
 
 HOT_PREFIXES = ("/v1/", "/health/", "/metrics")
 
@@ -50,7 +58,7 @@ async def application(scope: dict[str, Any], receive: Receive, send: Send) -> No
         else:
             if not are_pages_loaded.is_set():
                 await asyncio.to_thread(load_pages)
-            await pages(scope, receive, cast("Any", send))
+            await pages(scope, receive, send)
     elif scope["type"] == "lifespan":
         await lifespan(receive, send)
     elif scope["type"] == "websocket":

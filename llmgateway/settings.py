@@ -88,6 +88,13 @@ BODIES_BYTES_MAX = env_int(
     default=max(256 * 1024 * 1024, BODY_BYTES_MAX),
     at_least=BODY_BYTES_MAX,
 )
+# A body of a page's request in bytes; and of somebody who is signed in, such as a provider's bill (200 MB) in its form.
+PAGE_BYTES_MAX = env_int("GATEWAY_PAGE_BYTES_MAX", default=8 * 1024 * 1024, at_least=1024 * 1024)
+UPLOAD_BYTES_MAX = env_int(
+    "GATEWAY_UPLOAD_BYTES_MAX",
+    default=max(200 * 1024 * 1024, PAGE_BYTES_MAX),
+    at_least=PAGE_BYTES_MAX,
+)
 # A request's headers and its address: bytes of all together, and how many. Claude Code sends 2 kB in 25.
 HEADER_BYTES_MAX = env_int("GATEWAY_HEADER_BYTES_MAX", default=64 * 1024, at_least=4096)
 HEADERS_MAX = env_int("GATEWAY_HEADERS_MAX", default=200, at_least=20)
