@@ -8,9 +8,12 @@ FROM python:${PYTHON_VERSION}-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /opt/llmgateway
 RUN python -m venv .venv
-COPY requirements.lock ./
+# Of otel, saml and parquet those that are wanted: docker build --build-arg EXTRAS="otel saml" .
+ARG EXTRAS="otel"
+COPY requirements.lock requirements-otel.lock requirements-saml.lock requirements-parquet.lock ./
 # Each package has a wheel for Linux, so no compiler is needed; a package that had none would stop the build here.
-RUN .venv/bin/python -m pip install --require-hashes --only-binary :all: --requirement requirements.lock \
+RUN for extra in $EXTRAS; do set -- "$@" --requirement "requirements-$extra.lock"; done \
+ && .venv/bin/python -m pip install --require-hashes --only-binary :all: --requirement requirements.lock "$@" \
  && .venv/bin/python -m pip uninstall --yes pip setuptools wheel
 COPY . ./
 # The data folder of the build is thrown away with the secrets that settings.py makes in it.

@@ -1,6 +1,6 @@
 # make run   everything up to a running gateway with a demo model; PORT=9000 to listen elsewhere
 # make test  every check and test, cheapest first
-# make setup only the virtual environment
+# make setup only the virtual environment; EXTRAS="otel saml parquet" with what is wanted of these
 # make fuzz  looks for bytes that break what reads them; make audit  known holes in the locked packages
 # make screenshots  the pictures in docs/screenshots anew; needs Chromium
 # make secrets  passwords and keys for compose.yaml, in .env
@@ -22,7 +22,9 @@ run: setup
 	@$(MANAGE) first_run --host $(HOST) --port $(PORT)
 	@exec $(MANAGE) serve --host $(HOST) --port $(PORT)
 
-setup: .venv/installed
+# Packages that only some need: sign-in by SAML, traces, Parquet. Those of pyproject.toml, each with a lock of its own.
+EXTRAS ?=
+setup: .venv/installed $(EXTRAS:%=.venv/installed-%)
 setup-dev: .venv/installed-dev
 
 # uv installs the locked files in seconds; where it cannot be had, pip does the same more slowly.
@@ -38,6 +40,12 @@ setup-dev: .venv/installed-dev
 
 .venv/installed-dev: requirements-dev.lock .venv/installed
 	@echo "Installing what the checks and tests need …"
+	@if test -x $(BIN)/uv; then VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes -r $<; \
+	 else $(BIN)/pip install --quiet --require-hashes -r $<; fi
+	@touch $@
+
+.venv/installed-%: requirements-%.lock .venv/installed
+	@echo "Installing what the extra $* needs …"
 	@if test -x $(BIN)/uv; then VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes -r $<; \
 	 else $(BIN)/pip install --quiet --require-hashes -r $<; fi
 	@touch $@
@@ -85,6 +93,9 @@ fast: setup-dev
 lock:
 	$(BIN)/uv pip compile pyproject.toml --generate-hashes --python-version 3.11 --universal --upgrade --quiet --no-header -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --python-version 3.11 --universal --quiet --no-header -c requirements.lock -o requirements-dev.lock
+	for extra in otel saml parquet; do \
+	  $(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['$$extra'], sep='\n')" | \
+	  $(BIN)/uv pip compile - -c requirements.lock -c requirements-dev.lock --generate-hashes --python-version 3.11 --universal --quiet --no-header -o requirements-$$extra.lock || exit 1; done
 	echo 'atheris' | $(BIN)/uv pip compile - --generate-hashes --python-version 3.11 --quiet --no-header -o requirements-fuzz.lock
 	echo 'litellm[proxy]' | $(BIN)/uv pip compile - -c requirements.lock --generate-hashes --python-version 3.11 --universal --quiet --no-header -o requirements-litellm-proxy.lock
 

@@ -23,8 +23,8 @@ def check_available() -> None:
     """
     if find_spec("pyarrow") is None:
         raise ParquetMissing(
-            "Parquet needs the package pyarrow, which is not installed: pip install 'llmgateway[parquet]', "
-            "or choose CSV."
+            "Parquet needs the extra parquet, which is not installed: make setup EXTRAS=parquet, an image that is "
+            "built with it (docs/operators/deployment.md), or choose CSV."
         )
 
 

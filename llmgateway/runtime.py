@@ -216,7 +216,8 @@ class Runtime:
             from llmgateway.tracing import make_tracer  # noqa: PLC0415
         except ImportError as error:
             raise ImproperlyConfigured(
-                "GATEWAY_OTLP_ENDPOINT needs the extra: pip install 'llmgateway[otel]'."
+                "GATEWAY_OTLP_ENDPOINT needs the extra otel, which is not installed: make setup EXTRAS=otel, "
+                "or an image that is built with it (docs/operators/deployment.md)."
             ) from error
         return make_tracer(
             settings.OTLP_ENDPOINT, percent=settings.TRACE_PERCENT, service=settings.SERVICE_NAME

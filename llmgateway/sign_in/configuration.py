@@ -107,7 +107,8 @@ def saml_apps(told: Saml) -> list[dict[str, Any]]:
         )
     if find_spec("onelogin") is None:
         raise ImproperlyConfigured(
-            "Sign-in by SAML needs packages that are not installed: pip install 'llmgateway[saml]'."
+            "Sign-in by SAML needs the extra saml, which is not installed: make setup EXTRAS=saml, "
+            "or an image that is built with it (docs/operators/deployment.md)."
         )
     if told.metadata_url:
         _check_address("GATEWAY_SAML_METADATA_URL", told.metadata_url)

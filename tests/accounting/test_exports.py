@@ -237,6 +237,6 @@ def test_the_command_writes_over_nothing(tmp_path):
 def test_the_command_says_when_parquet_is_missing(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
 
-    with pytest.raises(CommandError, match="llmgateway"):
+    with pytest.raises(CommandError, match="make setup EXTRAS=parquet"):
         export(tmp_path, "--format", "parquet")
     assert not (tmp_path / "out").exists()
