@@ -14,6 +14,7 @@ import yaml
 from cryptography.fernet import Fernet
 
 from deploy import make_secrets
+from tests.deploy.compose_reading import compose
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -35,11 +36,6 @@ def known_variables() -> frozenset[str]:
     assert called <= names
     secrets = set(re.findall(r'env_secret\(\s*"([A-Z0-9_]+)"', text))
     return frozenset(called | {f"{name}_FILE" for name in secrets})
-
-
-@cache
-def compose() -> dict:
-    return yaml.safe_load((ROOT / "compose.yaml").read_text())
 
 
 def documents(name: str) -> list[dict]:
@@ -65,7 +61,11 @@ def test_settings_names_are_found():
 
 @pytest.mark.parametrize("name", OWN_IMAGE)
 def test_the_gateway_is_given_only_variables_that_it_reads(name):
-    assert set(compose()["services"][name]["environment"]) <= known_variables()
+    emptied = {
+        key for key, value in compose()["services"][name]["environment"].items() if value == ""
+    }
+    assert emptied <= set(make_secrets.MADE)
+    assert set(compose()["services"][name]["environment"]) - emptied <= known_variables()
 
 
 @pytest.mark.parametrize(
