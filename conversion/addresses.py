@@ -60,8 +60,15 @@ METADATA_NAMES = frozenset(
 )
 METADATA_ADDRESS = IPv4Address("169.254.169.254")
 THIS_NETWORK = ip_network("0.0.0.0/8")
-NAT64 = ip_network("64:ff9b::/96")
+# Prefixes whose last 32 bits are the IPv4 address: RFC 6052's well-known one, and RFC 2765's "IPv4-translated".
+ENDS_IN_IPV4 = (ip_network("64:ff9b::/96"), ip_network("::ffff:0:0:0/96"))
 COMPATIBLE = ip_network("::/96")
+# RFC 8215: a network's own translator, which may use any of RFC 6052's lengths below it.
+LOCAL_NAT64 = ip_network("64:ff9b:1::/48")
+LOCAL_NAT64_BYTES = ((6, 7, 9, 10), (7, 9, 10, 11), (9, 10, 11, 12), (12, 13, 14, 15))
+"""Where the IPv4 address stands for prefixes of 48, 56, 64 and 96 bits (RFC 6052, 2.2); byte 8 is left out."""
+ISATAP = frozenset({0x00005EFE, 0x02005EFE})
+"""What stands before the IPv4 address in the last 64 bits (RFC 5214, 6.1), whatever the prefix."""
 LIKE_A_NUMBER = re.compile(r"(?:.*\.)?(?:0[xX][0-9a-fA-F]*|[0-9]+)")
 """A host whose last part is a number is read as an address by browsers and resolvers alike, also in octal or hex."""
 
@@ -121,14 +128,28 @@ def forms_of(address: Address) -> list[Address]:
         return forms_of(address.ipv4_mapped)
     if address == IPv6Address("::"):
         return [IPv6Address("::1")]
-    inside: list[Address] = [address]
+    return [address, *(form for inside in _packed_into(address) for form in forms_of(inside))]
+
+
+def _packed_into(address: IPv6Address) -> list[IPv4Address]:
+    """Every IPv4 address that a relay or translator may read out of it."""
+    found = []
     if address.sixtofour is not None:
-        inside.append(address.sixtofour)
+        found.append(address.sixtofour)
     if address.teredo is not None:
-        inside.append(address.teredo[1])
-    if address in NAT64 or (address in COMPATIBLE and int(address) > 0xFFFF):
-        inside.append(IPv4Address(int(address) & 0xFFFFFFFF))
-    return inside
+        found.append(address.teredo[1])
+    number = int(address)
+    if (
+        any(address in network for network in ENDS_IN_IPV4)
+        or (address in COMPATIBLE and number > 0xFFFF)
+        or (number >> 32 & 0xFFFFFFFF) in ISATAP
+    ):
+        found.append(IPv4Address(number & 0xFFFFFFFF))
+    if address in LOCAL_NAT64:
+        # Which length is in use cannot be told from outside, so that all count; the zeros of a longer prefix do not.
+        read = (IPv4Address(bytes(address.packed[at] for at in at_s)) for at_s in LOCAL_NAT64_BYTES)
+        found += [inside for inside in read if inside not in THIS_NETWORK]
+    return found
 
 
 def read_networks(words: Sequence[str]) -> tuple[Network, ...]:

@@ -48,6 +48,16 @@ def test_servers_outside_and_of_ones_own_may_be_called(url):
         "http://[::ffff:169.254.169.254]/",
         "http://[::ffff:a9fe:a9fe]/",
         "http://[64:ff9b::a9fe:a9fe]/",
+        "http://[64:ff9b:1::a9fe:a9fe]/",  # a network's own NAT64 (RFC 8215), by a prefix of 96 bits
+        "http://[64:ff9b:1:abcd::a9fe:a9fe]/",
+        "http://[64:ff9b:1:a9fe:a9:fe00::]/",  # 48 bits: around byte 8
+        "http://[64:ff9b:1:a9:fe:a9fe::]/",  # 56 bits
+        "http://[64:ff9b:1:0:a9:fea9:fe00:0]/",  # 64 bits
+        "http://[64:ff9b:1::a83f:8110]/",
+        "http://[::ffff:0:a9fe:a9fe]/",  # "IPv4-translated", RFC 2765
+        "http://[::ffff:0:6464:64c8]/",
+        "http://[2001:db8::5efe:a9fe:a9fe]/",  # ISATAP, RFC 5214
+        "http://[2001:db8::200:5efe:a9fe:a9fe]/",
         "http://[2002:a9fe:a9fe::]/",
         "http://[::169.254.169.254]/",
         "http://[2001:0:4136:e378:8000:63bf:5601:5601]/",  # Teredo hides the client inverted
@@ -85,6 +95,21 @@ def test_a_user_name_is_refused(url):
     assert "user name" in AT_FIRST.refusal_of_url(url)
 
 
+@pytest.mark.parametrize(
+    "packed",
+    ["64:ff9b::{}", "64:ff9b:1::{}", "64:ff9b:1:9::{}", "::ffff:0:{}", "2001:db8::5efe:{}"],
+)
+def test_what_leads_to_an_address_that_may_be_called_may_be_called(packed):
+    for rules in (AT_FIRST, ONLY_OUTSIDE):
+        assert rules.refusal(ip_address(packed.format("808:808"))) == ""
+    assert ONLY_OUTSIDE.refusal(ip_address(packed.format("a00:1")))
+    assert ONLY_OUTSIDE.refusal(ip_address(packed.format("7f00:1")))
+
+
+def test_no_machine_is_this_machine_also_where_it_is_packed():
+    assert ONLY_OUTSIDE.refusal(ip_address("64:ff9b::"))
+
+
 def test_networks_can_be_denied():
     assert ONLY_OUTSIDE.refusal_of_url("http://127.0.0.1:4000")
     assert ONLY_OUTSIDE.refusal_of_url("http://0.0.0.0:4000")
@@ -115,6 +140,16 @@ def test_an_address_and_the_same_address_mapped_get_one_answer(number):
     for rules in (AT_FIRST, ONLY_OUTSIDE, LISTED_ONLY):
         plain = rules.refusal(ip_address(number))
         assert rules.refusal(ip_address((0xFFFF << 32) | number)) == plain
+
+
+@pytest.mark.parametrize(
+    "prefix", ["64:ff9b::", "64:ff9b:1::", "::ffff:0:0:0", "2001:db8::5efe:0:0"]
+)
+@given(number=st.integers(min_value=1 << 24, max_value=2**32 - 1))
+def test_what_a_translator_leads_to_is_refused_where_it_would_be_alone(prefix, number):
+    for rules in (AT_FIRST, ONLY_OUTSIDE):
+        plain = rules.refusal(ip_address(number))
+        assert rules.refusal(ip_address(int(ip_address(prefix)) | number)) == plain
 
 
 @given(st.text(max_size=60))

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 
 import kubernetes_validate
@@ -13,6 +14,7 @@ import pytest
 import yaml
 from cryptography.fernet import Fernet
 
+from conversion.addresses import LINK_LOCAL, METADATA, REFUSED_AT_FIRST
 from deploy import make_secrets
 from tests.deploy.compose_reading import compose
 
@@ -269,7 +271,28 @@ def test_probes_ask_what_there_is():
     assert container["readinessProbe"]["httpGet"]["path"] == "/health/ready"
 
 
+def metadata_in_the_code() -> set[str]:
+    return {str(network) for network, why in REFUSED_AT_FIRST if why in {LINK_LOCAL, METADATA}}
+
+
+def test_pods_are_kept_from_the_addresses_that_the_gateway_refuses_itself():
+    rules = named("NetworkPolicy")["spec"]["egress"]
+    blocks = [to["ipBlock"] for rule in rules for to in rule["to"]]
+    assert {block["cidr"] for block in blocks} == {"0.0.0.0/0", "::/0"}
+    for block in blocks:
+        whole = ip_network(block["cidr"])
+        assert all(ip_network(text).subnet_of(whole) for text in block["except"])
+    denied = [text for block in blocks for text in block["except"]]
+    assert sorted(denied) == sorted(metadata_in_the_code())
+
+
 # systemd
+
+
+def test_the_unit_is_kept_from_the_addresses_that_the_gateway_refuses_itself():
+    lines = re.findall(r"^IPAddressDeny=(.*)$", UNIT.read_text(), re.M)
+    denied = [str(ip_network(text)) for line in lines for text in line.split()]
+    assert sorted(denied) == sorted(metadata_in_the_code())
 
 
 def test_the_unit_is_closed_off():
