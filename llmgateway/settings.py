@@ -85,7 +85,7 @@ BODY_BYTES_MAX = env_int("GATEWAY_BODY_BYTES_MAX", default=32 * 1024 * 1024, at_
 # Bytes that the bodies of all requests that a process has under way may have together.
 BODIES_BYTES_MAX = env_int(
     "GATEWAY_BODIES_BYTES_MAX",
-    default=max(256 * 1024 * 1024, BODY_BYTES_MAX),
+    default=max(512 * 1024 * 1024, BODY_BYTES_MAX),
     at_least=BODY_BYTES_MAX,
 )
 # A body of a page's request in bytes; and of somebody who is signed in, such as a provider's bill (200 MB) in its form.
