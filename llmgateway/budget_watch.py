@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 WEBHOOK = "webhook"
 NO_MAIL_SERVER = "No mail server is set up (EMAIL_URL), so nobody can be written to."
+SENT_AT_ONCE = 8
 NOBODY = (
     "There is nobody to tell: the budget names no address and no webhook, and the team has no lead with an e-mail "
     "address."
@@ -42,6 +43,8 @@ class BudgetWatch:
         self._every_s = settings.BUDGET_ALERTS_EVERY_S if every_s is None else every_s
         self._watch: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="budget alerts")
+        # A thread of its own, so that a slow mail server does not hold up what goes to webhooks.
+        self._mail_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="budget mails")
 
     def start(self) -> None:
         """Begin to look, unless GATEWAY_BUDGET_ALERTS_EVERY_S is 0."""
@@ -54,7 +57,8 @@ class BudgetWatch:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
-        await asyncio.to_thread(self._thread.shutdown)
+        for thread in (self._mail_thread, self._thread):
+            await asyncio.to_thread(thread.shutdown)
 
     async def _watch_forever(self) -> None:
         is_told = False
@@ -70,19 +74,33 @@ class BudgetWatch:
             await asyncio.sleep(self._every_s)
 
     async def look(self) -> None:
-        """Note what is passed, and send what is due."""
-        for alert in await self._in_thread(_look):
-            await self._send(alert)
+        """Note what is passed, and send what is due: some at once, so that one who is slow holds up nobody else."""
+        turn = asyncio.Semaphore(SENT_AT_ONCE)
 
-    async def _in_thread(self, work: Callable[[], Result]) -> Result:
+        async def send(alert: BudgetAlert) -> None:
+            async with turn:
+                await self._send(alert)
+
+        alerts = await self._in_thread(_look)
+        ends = await asyncio.gather(*(send(alert) for alert in alerts), return_exceptions=True)
+        for end in ends:
+            if end is not None:
+                raise end
+
+    async def _in_thread(
+        self, work: Callable[[], Result], *, thread: ThreadPoolExecutor | None = None
+    ) -> Result:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, in_own_connection, work)
+        return await loop.run_in_executor(thread or self._thread, in_own_connection, work)
 
     async def _send(self, alert: BudgetAlert) -> None:
-        errors = await self._in_thread(partial(write_mails, alert))
         url = alert.budget.alert_webhook_url
-        if url and WEBHOOK not in alert.told:
-            errors += await self._call(url, alert)
+        is_called = bool(url) and WEBHOOK not in alert.told
+        of_mails, of_call = await asyncio.gather(
+            self._in_thread(partial(write_mails, alert), thread=self._mail_thread),
+            self._call(url if is_called else "", alert),
+        )
+        errors = of_mails + of_call
         if not (url or errors or alert.told):
             errors.append(NOBODY)
         await self._in_thread(partial(budget_alerts.ended, alert, errors, now=datetime.now(UTC)))
@@ -93,7 +111,9 @@ class BudgetWatch:
             log.info("a budget's alert was sent", extra=extra)
 
     async def _call(self, url: str, alert: BudgetAlert) -> list[str]:
-        """Tell the webhook; what went wrong, without its address."""
+        """Tell the webhook, if there is one to be told; what went wrong, without its address."""
+        if not url:
+            return []
         # Loaded by the first alert, beside the requests: httpx costs every start 0.25 s otherwise.
         webhooks = await asyncio.to_thread(importlib.import_module, "routing.upstream.webhooks")
         try:

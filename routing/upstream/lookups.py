@@ -5,6 +5,7 @@ httpx here, because its API is the kinder one and speed does not matter. No mess
 
 import asyncio
 import itertools
+import json
 import ssl
 import time
 from collections.abc import Callable
@@ -25,7 +26,10 @@ from routing.upstream.outgoing import Outgoing, write_headers
 
 LOOKUP_S = 10.0
 PAGES_MAX = 50
+ANSWER_S = 60.0
+"""A whole answer must have come by then, however steadily it drips."""
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
+ERROR_BYTES_MAX = 64 * 1024
 DESCRIBED_AT_ONCE = 4
 
 
@@ -216,19 +220,39 @@ async def _ask(
         GatewayError: the provider refuses, in the words of its kind.
     """
     try:
-        answer = await (client.get(url) if sent is None else client.post(url, json=sent))
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        async with asyncio.timeout(ANSWER_S):
+            status, body = await _read_answer(client, url, sent)
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
         refusal = doorman.refusal_behind(error)
         if refusal:
             raise AddressRefused(f"provider {provider.slug}: {refusal}") from error
         reason = type(error).__name__
         raise UpstreamUnreachable(f"provider {provider.slug} does not answer ({reason})") from error
-    if answer.status_code >= 300 or len(answer.content) > ANSWER_BYTES_MAX:
-        raise provider.kind.read_error(answer.status_code, answer.content[:65536], None)
+    if status >= 300:
+        raise provider.kind.read_error(status, body, None)
+    if len(body) > ANSWER_BYTES_MAX:
+        raise UpstreamUnreachable(
+            f"provider {provider.slug} answers with more than {ANSWER_BYTES_MAX} bytes"
+        )
     try:
         # Sums of money stay exact.
-        return answer.json(parse_float=Decimal)
+        return json.loads(body, parse_float=Decimal)
     except ValueError as error:
         raise UpstreamUnreachable(
             f"provider {provider.slug} does not answer with JSON: is the base URL right?"
         ) from error
+
+
+async def _read_answer(client: httpx.AsyncClient, url: str, sent: Any) -> tuple[int, bytes]:
+    """The answer's status and body, which is read as far as its bound, and one piece (64 kB packed) further."""
+    method = "GET" if sent is None else "POST"
+    async with client.stream(method, url, json=sent) as answer:
+        bytes_max = ANSWER_BYTES_MAX if answer.status_code < 300 else ERROR_BYTES_MAX
+        body = bytearray()
+        async for piece in answer.aiter_bytes():
+            body += piece
+            if len(body) > bytes_max:
+                break
+        if answer.status_code >= 300:
+            del body[bytes_max:]
+        return answer.status_code, bytes(body)

@@ -1,20 +1,22 @@
 """Alerts of budgets: by e-mail and webhook, each once however many look, again after a failure, and never with a secret."""
 
 import asyncio
+import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
+from django.core.mail import EmailMessage
 
 from accounting import budget_alerts
 from accounting.models import Budget, BudgetAlert, Membership, Project
 from llmgateway.budget_watch import NO_MAIL_SERVER, NOBODY, BudgetWatch
 from llmgateway.runtime import Runtime
 from tests.factories.accounting import make_key, make_team, make_usage
-from tests.fakes.upstream import NOTHING_AT_ALL, FakeUpstream, json_answer
-from tests.waiting import until
+from tests.fakes.upstream import NOTHING_AT_ALL, Answer, FakeUpstream, json_answer
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -219,6 +221,56 @@ async def test_a_webhook_that_fails_is_tried_again_after_a_while_and_its_address
     (alert,) = await alerts()
     assert (alert.error, alert.told) == ("", ["webhook"])
     assert alert.sent_at
+
+
+async def test_a_webhook_that_does_not_answer_holds_up_nobody_else():
+    """It is answered only once the other has been told."""
+    async with FakeUpstream() as slow, FakeUpstream() as quick:
+        told = asyncio.Event()
+        slow.answers(Answer([b"{}"], begins_after=told))
+
+        def tell(_request):
+            told.set()
+            return json_answer({})
+
+        quick.answer_with = tell
+        team = await sync_to_async(make_team)()
+        for hook in (slow, quick):
+            await make_budget(
+                team=team if hook is slow else await sync_to_async(make_team)("birch"),
+                alert_emails=[],
+                alert_thresholds=[80],
+                alert_webhook_url=hook.url,
+            )
+        await spend("9")
+        await spend("9", team="birch")
+        await look()
+
+        assert (len(slow.requests), len(quick.requests)) == (1, 1)
+    assert [alert.told for alert in await alerts()] == [["webhook"], ["webhook"]]
+
+
+async def test_a_mail_server_that_does_not_answer_holds_up_no_webhook(monkeypatch):
+    told = threading.Event()
+
+    def wait_to_be_told(_mail: EmailMessage) -> int:
+        assert told.wait(PATIENCE_S)
+        return 1
+
+    monkeypatch.setattr(EmailMessage, "send", wait_to_be_told)  # a mail server in a process
+    async with FakeUpstream() as hook:
+
+        def tell(_request):
+            told.set()
+            return json_answer({})
+
+        hook.answer_with = tell
+        await make_budget(alert_thresholds=[80], alert_webhook_url=hook.url)
+        await spend("9")
+        await look()
+
+    (alert,) = await alerts()
+    assert sorted(alert.told) == ["cfo@example.com", "webhook"]
 
 
 async def test_after_the_last_attempt_an_alert_is_left_with_its_reason(mailoutbox):

@@ -1,5 +1,6 @@
 """Looking providers up: whether they answer, what they have left, and which models they list."""
 
+import asyncio
 from decimal import Decimal
 
 import pytest
@@ -321,3 +322,22 @@ async def test_a_providers_header_rules_are_kept_in_a_look_too(upstream):
     await lookups.check(provider(upstream, "openai_compatible", header_rules=rules))
 
     assert upstream.requests[0].headers["x-team"] == "alder"
+
+
+async def test_an_answer_is_read_no_further_than_its_bound(upstream, monkeypatch):
+    """Its last piece never comes, and nobody waits for it."""
+    monkeypatch.setattr(lookups, "ANSWER_BYTES_MAX", 100_000)  # a size, not a function
+    never = asyncio.Event()
+    upstream.answers(Answer([b" " * 60_000] * 3, ends_after=never))
+    state = await lookups.check(provider(upstream))
+    assert "more than 100000 bytes" in state.problem
+
+    upstream.answers(Answer([b"no " * 30_000, b"x"], status=500, ends_after=never))
+    assert (await lookups.check(provider(upstream))).problem
+
+
+async def test_an_answer_that_drips_is_given_up(upstream, monkeypatch):
+    monkeypatch.setattr(lookups, "ANSWER_S", 0.3)  # a time, not a function
+    upstream.answers(Answer([b" "] * 10_000, pause_s=0.05))
+    state = await lookups.check(provider(upstream))
+    assert "does not answer (TimeoutError)" in state.problem
