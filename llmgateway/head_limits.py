@@ -145,8 +145,12 @@ class HeadLimits(HttpToolsProtocol):
         """Close after an answer; where its request is still on its way, only once that is over, or seconds later."""
         if not self.cycle.more_body or self.cycle.disconnected:
             self.transport.close()
-            return
+        else:
+            self._linger()
+
+    def _linger(self) -> None:
         self._is_lingering = True
+        self._stop_waiting()
         self._timer = self.loop.call_later(LINGER_S, self.transport.close)
         self.pipeline.clear()
         self.flow.resume_reading()
@@ -159,7 +163,10 @@ class HeadLimits(HttpToolsProtocol):
             b"HTTP/1.1 " + status + b"\r\ncontent-type: application/json\r\ncontent-length: "
             + str(len(body)).encode() + b"\r\nconnection: close\r\n\r\n" + body
         )  # fmt: skip
-        self.transport.close()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True  # whoever serves it has nothing more to say here
+            self.cycle.message_event.set()
+        self._linger()
 
     def _wait_for_head(self) -> None:
         self._stop_waiting()

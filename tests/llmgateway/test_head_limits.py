@@ -223,3 +223,19 @@ async def test_nothing_that_follows_an_early_answer_is_taken_for_a_request(port)
     told += await asyncio.wait_for(reader.read(), PATIENCE_S)
     assert told.count(b"HTTP/1.1") == 1
     writer.close()
+
+
+@pytest.mark.parametrize(
+    "begin", [GOOD + b"a: ", CHUNKED + b"0\r\na: "], ids=["headers", "trailers"]
+)
+async def test_who_sends_far_too_much_before_it_reads_is_told_why_all_the_same(port, begin):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(begin)
+    for _ in range(50):
+        writer.write(PIECE)
+        await writer.drain()
+    told = await asyncio.wait_for(reader.read(), PATIENCE_S)
+    writer.close()
+
+    assert told.startswith(b"HTTP/1.1 431 ")
+    assert b"GATEWAY_HEADER_BYTES_MAX" in told
