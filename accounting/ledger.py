@@ -43,6 +43,8 @@ BATCH_MAX = 500
 BATCH_WAIT_S = 0.05
 DATABASE_RETRY_S = 1.0
 CLOSE_WAIT_S = 10.0
+SILENT_S = 3.0
+"""What the database may take for a batch before it is told that records wait."""
 REFUSALS = (DataError, IntegrityError, ArithmeticError, TypeError, ValueError)
 """What a row that no column can hold raises: trying again cannot help."""
 
@@ -95,6 +97,8 @@ class Ledger:
         )
         self._thread: threading.Thread | None = None
         self._is_closing = threading.Event()
+        self._trying_since_s: float | None = None
+        self._failure = ""
 
     def start(self) -> None:
         """Begin to write; what dead processes left is booked first, in the same thread."""
@@ -103,14 +107,14 @@ class Ledger:
             self._thread = threading.Thread(target=self._write_forever, name="ledger", daemon=True)
             self._thread.start()
 
-    def close(self) -> None:
+    def close(self, within_s: float = CLOSE_WAIT_S) -> None:
         """Write what is waiting, then end; blocks until that is done or the database did not take it in time."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
         self._is_closing.set()
         self._queue.put(None)
-        thread.join(CLOSE_WAIT_S)
+        thread.join(within_s)
         self._journal.shut()
 
     @property
@@ -122,6 +126,17 @@ class Ledger:
     def waiting(self) -> int:
         """Entries that are settled but not in the database yet."""
         return self._journal.waiting
+
+    @property
+    def trouble(self) -> str:
+        """Why records wait, and for how long; empty where the database takes them. Without what the database says."""
+        since_s = self._trying_since_s
+        if since_s is None:
+            return ""
+        waited_s = time.monotonic() - since_s
+        if not self._failure and waited_s < SILENT_S:
+            return ""
+        return f"{self._failure or 'no answer'}, for {waited_s:.0f} s"
 
     def check(self) -> None:
         """See whether an attempt could be noted now.
@@ -235,10 +250,12 @@ class Ledger:
 
     def _keep_trying(self, step: Callable[[], object]) -> bool:
         """Do a step with the database until it works; False when the ledger closed first (the journal keeps the rest)."""
+        self._trying_since_s = time.monotonic()
         while True:
             try:
                 step()
-            except Error:
+            except Error as error:
+                self._failure = _name_of(error)
                 log.exception(
                     "usage records cannot be written; trying again", extra={"waiting": self.waiting}
                 )
@@ -246,7 +263,14 @@ class Ledger:
                 if self._is_closing.wait(DATABASE_RETRY_S):
                     return False
             else:
+                self._trying_since_s, self._failure = None, ""
                 return True
+
+
+def _name_of(error: Error) -> str:
+    """What the driver calls a failure of the database, such as DiskFull or SQLITE_FULL; its text may tell too much."""
+    cause = error.__cause__ or error
+    return getattr(cause, "sqlite_errorname", "") or type(cause).__name__
 
 
 def log_attempts(entries: Sequence[Entry]) -> None:

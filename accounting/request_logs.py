@@ -98,7 +98,15 @@ class LateAnswer:
 class RequestLogs:
     """The queue and the thread of one process."""
 
-    def __init__(self, *, body_bytes_max: int, retention_days: int) -> None:
+    def __init__(
+        self,
+        *,
+        body_bytes_max: int,
+        retention_days: int,
+        prepare: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``prepare`` is called first of all in the thread that writes."""
+        self._prepare = prepare
         self.body_bytes_max = body_bytes_max
         self.dropped = 0
         self._retention = timedelta(days=retention_days)
@@ -148,6 +156,7 @@ class RequestLogs:
             time.sleep(0.01)
 
     def _run(self) -> None:
+        self._prepare()
         purge_at = time.monotonic() + PURGE_AFTER_S
         try:
             while not (self._is_closing.is_set() and self._queue.empty()):

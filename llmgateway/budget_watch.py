@@ -21,6 +21,7 @@ from django.core.mail import EmailMessage
 from accounting import budget_alerts
 from accounting.models import BudgetAlert
 from accounting.windows import Window, window_of
+from llmgateway.postgres import waits
 from llmgateway.provider_checks import in_own_connection
 from llmgateway.tasks import spawn
 
@@ -42,7 +43,9 @@ class BudgetWatch:
     def __init__(self, *, every_s: float | None = None) -> None:
         self._every_s = settings.BUDGET_ALERTS_EVERY_S if every_s is None else every_s
         self._watch: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="budget alerts")
+        self._thread = ThreadPoolExecutor(
+            max_workers=1, thread_name_prefix="budget alerts", initializer=waits.bear_silence
+        )
         # A thread of its own, so that a slow mail server does not hold up what goes to webhooks.
         self._mail_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="budget mails")
 

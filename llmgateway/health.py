@@ -1,8 +1,8 @@
 """Whether this process can serve: database, migrations, journal, configuration; and how its providers are."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import orjson
 from django.conf import settings
@@ -10,6 +10,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from accounting.errors import JournalUnwritable
+from llmgateway.looks import SharedLook
 from llmgateway.provider_checks import in_own_connection
 from llmgateway.runtime import Runtime, State
 from routing import snapshot
@@ -32,14 +33,17 @@ async def readiness(runtime: Runtime) -> Readiness:
     held = snapshot.in_force()
     parts = {
         "process": OK if runtime.state is State.SERVING else runtime.state.value,
-        "database": await asyncio.to_thread(check_database),
+        "database": await _state_of_database(),
         "journal": _check_journal(runtime),
-        "ledger": OK if runtime.ledger.is_writing else "usage records are not being written",
+        "ledger": _check_ledger(runtime),
         "configuration": OK
         if held
         else "no configuration could be put in force: " + snapshot.failure(),
     }
     is_ready = all(state == OK for state in parts.values())
+    trouble = runtime.ledger.trouble
+    if trouble and runtime.ledger.waiting:  # requests go on: their records are safe in the journal
+        parts["ledger"] = f"usage records wait for the database ({trouble})"
     report: dict[str, object] = {"status": "ready" if is_ready else "not ready", **parts}
     if held is not None:
         report["snapshot"] = held.number
@@ -61,8 +65,8 @@ async def providers(runtime: Runtime) -> Readiness:
     if runtime.state is not State.SERVING or snapshot.in_force() is None:
         return Readiness(503, orjson.dumps({"status": "not serving", "providers": {}}))
     try:
-        rows, stored = await asyncio.to_thread(in_own_connection, _read_providers)
-    except DatabaseError as error:
+        rows, stored = await _providers.result()
+    except (DatabaseError, TimeoutError) as error:
         report = {"status": f"the database gives no answer ({type(error).__name__})"}
         return Readiness(200, orjson.dumps({**report, "providers": {}}))
     found = {
@@ -116,6 +120,21 @@ def check_database() -> str:
         return f"no answer ({type(error).__name__})"
     finally:
         connection.close()
+
+
+async def _state_of_database() -> str:
+    try:
+        return await _database.result()
+    except TimeoutError:
+        return f"no answer (silent for {_database.asked_for_s():.0f} s)"
+
+
+_database = SharedLook(check_database)
+_providers = SharedLook(partial(in_own_connection, _read_providers))
+
+
+def _check_ledger(runtime: Runtime) -> str:
+    return OK if runtime.ledger.is_writing else "usage records are not being written"
 
 
 def _check_journal(runtime: Runtime) -> str:

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.db import DatabaseError, connection
 
+from llmgateway.postgres import waits
 from llmgateway.tasks import spawn
 from routing import checks, snapshot
 from routing.checks import Finding
@@ -61,7 +62,9 @@ class ProviderChecks:
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._stored_at: dict[str, datetime] = {}
         self._watch: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="provider checks")
+        self._thread = ThreadPoolExecutor(
+            max_workers=1, thread_name_prefix="provider checks", initializer=waits.bear_silence
+        )
 
     def start(self) -> None:
         """Begin to look, unless GATEWAY_PROVIDER_CHECKS is off."""

@@ -12,7 +12,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
@@ -36,6 +36,7 @@ from accounting.windows import Window
 from llmgateway import memory, metrics
 from llmgateway.budget_watch import BudgetWatch
 from llmgateway.live_view.publishing import Publisher
+from llmgateway.postgres import waits
 from llmgateway.provider_checks import ProviderChecks
 from llmgateway.tasks import spawn
 from routing import snapshot as routing_snapshot
@@ -56,6 +57,9 @@ log = logging.getLogger(__name__)
 
 WATCH_EVERY_S = 0.25
 REPLAY_EVERY_S = 60.0
+STOP_S = 8.0
+"""How long a stop waits for the database, and how long the ledger has: what is not booked then stays in the journal."""
+PART_STOP_S = 1.5
 SWITCH_S = 0.0002
 
 GARBAGE_LOOKED_FOR_AFTER = 14_000
@@ -85,10 +89,12 @@ class Runtime:
         self.under_way: dict[str, Asked] = {}
         self.live_view = Publisher(self.under_way)
         self.tracer = self._make_tracer()
-        self.ledger = Ledger(journal_dir, observe=self._observe)
+        self.ledger = Ledger(journal_dir, observe=self._observe, prepare=waits.bear_silence)
         self.gate: Gate = self._make_gate()
         self.request_logs = RequestLogs(
-            body_bytes_max=settings.LOG_BODY_BYTES_MAX, retention_days=settings.LOG_RETENTION_DAYS
+            body_bytes_max=settings.LOG_BODY_BYTES_MAX,
+            retention_days=settings.LOG_RETENTION_DAYS,
+            prepare=waits.bear_silence,
         )
         self._places = self._make_places()
         self.turns = TurnBook(self._places)
@@ -103,9 +109,11 @@ class Runtime:
         self.preparations: dict[str, Preparation] = {}
         self._journal_dir = journal_dir
         self._starting = asyncio.Lock()
-        self._watch: asyncio.Task[None] | None = None
+        self._loops: list[asyncio.Task[None]] = []
         self._memory = memory.Memory()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot")
+        self._thread = ThreadPoolExecutor(
+            max_workers=1, thread_name_prefix="snapshot", initializer=waits.bear_silence
+        )
 
     async def start(self) -> None:
         """Build the first pictures and begin to watch, write and serve; a second call has no effect."""
@@ -115,7 +123,10 @@ class Runtime:
             await self.refresh()
             self.ledger.start()
             self.request_logs.start()
-            self._watch = spawn(self._watch_forever(), name="snapshot watch")
+            self._loops = [
+                spawn(self._watch_forever(), name="snapshot watch"),
+                spawn(self._tick_forever(), name="ticks"),
+            ]
             self.checks.start()
             self._start_news()
             self.alerts.start()
@@ -128,29 +139,42 @@ class Runtime:
             gc.set_threshold(GARBAGE_LOOKED_FOR_AFTER, 20, 20)
 
     async def stop(self) -> None:
-        """Let go of everything, once no request is under way; what is settled is written first."""
+        """Let go of everything, once no request is under way; what is settled is written first.
+
+        Whatever does not answer, it takes STOP_S and a few seconds: each part has its time, and the next one's comes.
+        """
         self.state = State.STOPPING
-        await self.checks.stop()
-        await self.alerts.stop()
-        if self._watch is not None:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
-        await self.gate.close()
-        if self._places is not None:
-            await self._places.close()
-        await self.live_view.close()
-        if self.news is not None:
-            await self.news.close()
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self.ledger.close)
-        await loop.run_in_executor(self._thread, self.request_logs.close)
+        waits.end_waits(STOP_S)
+        for loop in self._loops:
+            loop.cancel()
+        await self._end(self.checks.stop(), self.alerts.stop(), *self._loops)
+        shared = [part.close() for part in (self.gate, self._places, self.news) if part is not None]
+        await self._end(*shared, self.live_view.close())
+        await self._end(
+            asyncio.to_thread(self.ledger.close, STOP_S),
+            asyncio.to_thread(self.request_logs.close),
+            within_s=STOP_S + 1,
+        )
         if self.tracer is not None:
-            await loop.run_in_executor(self._thread, self.tracer.close)
-        await loop.run_in_executor(self._thread, close_connection)
+            await self._end(asyncio.to_thread(self.tracer.close), within_s=2 * PART_STOP_S + 1)
+        closing = asyncio.get_running_loop().run_in_executor(self._thread, close_connection)
+        await self._end(closing, self.pools.close(), litellm_sdk.let_go())
         self._thread.shutdown(wait=False)
-        await self.pools.close()
-        await litellm_sdk.let_go()
+
+    @staticmethod
+    async def _end(*parts: Awaitable[object], within_s: float = PART_STOP_S) -> None:
+        """Let parts come to their end, for so long."""
+        tasks = [asyncio.ensure_future(part) for part in parts]
+        if not tasks:
+            return
+        done, late = await asyncio.wait(tasks, timeout=within_s)
+        for task in late:
+            task.cancel()
+        failures = [task.exception() for task in done if not task.cancelled()]
+        for failure in filter(None, failures):
+            log.error("a part of the process failed at its end", exc_info=failure)
+        if late:
+            log.warning("a part of the process did not end in time; the process does")
 
     async def refresh(self) -> None:
         """Put the newest configuration in force, if it has changed."""
@@ -259,24 +283,14 @@ class Runtime:
 
     async def _watch_forever(self) -> None:
         loop = asyncio.get_running_loop()
-        replayed_at = gave_back_at = loop.time()
+        replayed_at = loop.time()
         while True:
             await asyncio.sleep(WATCH_EVERY_S)
             try:
                 await self.refresh()
-                self.gate.tick()
-                if self._places is not None:
-                    self._places.tick()
-                self.live_view.tick()
-                if settings.METRICS_DIR:  # another worker may be asked for this one's figures
-                    self.note_metrics()
-                if loop.time() - gave_back_at >= memory.EVERY_S:
-                    gave_back_at = loop.time()
-                    await loop.run_in_executor(self._thread, self._memory.give_back, gave_back_at)
                 if loop.time() - replayed_at >= REPLAY_EVERY_S:
                     replayed_at = loop.time()
                     await loop.run_in_executor(self._thread, replay, self._journal_dir)
-                    self.gate.tidy()
                 self.watch_failure = ""
             except Exception as error:
                 # The watch must outlive whatever one look brings, or no edit would ever be in force again.
@@ -284,6 +298,36 @@ class Runtime:
                     log.exception("the configuration cannot be read; the picture in force stays")
                 self.watch_failure = type(error).__name__
                 await loop.run_in_executor(self._thread, close_connection)
+
+    async def _tick_forever(self) -> None:
+        """What is due again and again and asks nothing of the database: it goes on also while that is away, or hangs."""
+        loop = asyncio.get_running_loop()
+        tidied_at = gave_back_at = loop.time()
+        is_told = False
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            try:
+                self._tick()
+                if loop.time() - gave_back_at >= memory.EVERY_S:
+                    gave_back_at = loop.time()
+                    await asyncio.to_thread(self._memory.give_back, gave_back_at)
+                if loop.time() - tidied_at >= REPLAY_EVERY_S:
+                    tidied_at = loop.time()
+                    self.gate.tidy()
+                is_told = False
+            except Exception:
+                # Leases would run out, and figures stand still, if this ended.
+                if not is_told:
+                    log.exception("what is due several times a second failed")
+                is_told = True
+
+    def _tick(self) -> None:
+        self.gate.tick()
+        if self._places is not None:
+            self._places.tick()
+        self.live_view.tick()
+        if settings.METRICS_DIR:  # another worker may be asked for this one's figures
+            self.note_metrics()
 
 
 def close_connection() -> None:

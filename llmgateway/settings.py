@@ -369,6 +369,19 @@ if IS_SQLITE:
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = 60
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    DATABASES["default"]["ENGINE"] = "llmgateway.postgres"
+    # A server that is gone without a word, as in a failover, breaks connections within half a minute, however long an
+    # answer may take of one that is there. What DATABASE_URL says in its query goes before. Seconds; the last in ms.
+    DATABASES["default"]["OPTIONS"] = {
+        "connect_timeout": 5,
+        "keepalives": 1,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 15_000,
+        **DATABASES["default"].get("OPTIONS", {}),
+    }
 
 REDIS_URL = env_text("REDIS_URL")
 # What begins the names of all keys of this gateway in Redis, so that two gateways can share one.

@@ -15,6 +15,7 @@ is empty and, for upstreams, the daily sums equal the records. What is tested el
 | one of two workers killed in the middle of 100 streams | test_workers |
 | PostgreSQL gone and back, restarted, away at the end of 100 streams and at a kill; Redis gone and back | test_services |
 | Redis that comes back empty: budgets, limits, a provider's places; a killed gateway's places | many/test_limits |
+| PostgreSQL that hangs: requests, readiness, a stop, the figures of two workers | test_hangs |
 | clock a day ahead, two days back | test_clock |
 | edits under load | llmgateway/test_edits_under_load |
 | a key revoked or rotated in several processes | many/test_keys |

@@ -1,16 +1,23 @@
 """Whether a process can serve, and what is missing if not."""
 
+import sqlite3
+import threading
+
 import orjson
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connection
+from django.db import OperationalError, connection
 
+from accounting import ledger as ledger_module
 from accounting import snapshot as keys_snapshot
+from conversion.usage import Usage
 from llmgateway import health
 from llmgateway.runtime import Runtime, refresh_pictures
 from routing import snapshot
 from routing.models import ModelAlias
+from tests.factories.accounting import make_entry
 from tests.factories.routing import make_alias, make_provider
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -131,6 +138,32 @@ async def test_a_journal_that_cannot_be_written_is_told(transactional_db, tmp_pa
 
     assert status == 503
     assert "GATEWAY_DATA_DIR" in str(report["journal"])
+
+
+async def test_records_that_wait_are_told_and_make_nothing_unready(runtime, monkeypatch):
+    """Requests go on: the journal keeps their records until the database takes them."""
+    await runtime.start()
+    assert (await told(runtime))[1]["ledger"] == "ok"
+    may_write = threading.Event()
+
+    def write(_entries: object) -> set[str]:
+        if not may_write.is_set():
+            raise OperationalError("full") from sqlite3.OperationalError("/secret/place is full")
+        return set()
+
+    monkeypatch.setattr(ledger_module, "write_all_but_refused", write)
+    entry = make_entry()
+    runtime.ledger.settle(entry, runtime.ledger.open_entry(entry), Usage())
+    await until(lambda: runtime.ledger.trouble)
+
+    status, report = await told(runtime)
+    assert (status, report["status"]) == (200, "ready")
+    assert report["ledger"] == "usage records wait for the database (OperationalError, for 0 s)"
+    assert report["usage_records_waiting"] == 1
+
+    may_write.set()
+    await until(lambda: not runtime.ledger.waiting)
+    assert (await told(runtime))[1]["ledger"] == "ok"
 
 
 @pytest.mark.django_db(transaction=True)

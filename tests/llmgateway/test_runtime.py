@@ -8,18 +8,18 @@ import time
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from accounting import snapshot as keys_snapshot
 from llmgateway import runtime as runtime_module
-from llmgateway.runtime import Runtime, State, gently, reading, refresh_pictures
+from llmgateway.runtime import WATCH_EVERY_S, Runtime, State, gently, reading, refresh_pictures
 from llmgateway.tasks import spawn
 from routing import snapshot as routing_snapshot
 from routing.models import ModelAlias
 from tests.factories.accounting import make_key
 from tests.factories.routing import make_alias, make_credential, make_deployment, make_provider
-from tests.waiting import assert_within, until
+from tests.waiting import PATIENCE_S, assert_within, until
 
 
 @pytest.fixture(autouse=True)
@@ -162,6 +162,70 @@ async def test_the_watch_outlives_a_database_that_fails(runtime, caplog, table):
     assert caplog.text.count("the configuration cannot be read") == 1
     await sync_to_async(make_alias)("later")
     await until(lambda: "later" in routing_snapshot.current().exact)
+
+
+@pytest.mark.parametrize("fault", ["raises", "hangs"])
+async def test_ticks_and_figures_go_on_while_the_database_does_not_answer(
+    transactional_db, tmp_path, monkeypatch, settings, fault
+):
+    settings.METRICS_DIR = str(tmp_path)  # as with several workers
+    runtime = Runtime(tmp_path / "journal")
+    await runtime.start()
+    ticks, noted = [], []
+    monkeypatch.setattr(runtime.gate, "tick", lambda: ticks.append(1), raising=False)
+    monkeypatch.setattr(runtime, "note_metrics", lambda: noted.append(1))
+
+    async def refresh() -> None:
+        if fault == "raises":
+            raise OperationalError("away")
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(runtime, "refresh", refresh)
+    await asyncio.sleep(2 * WATCH_EVERY_S)  # the look under way is over
+    before = len(noted)
+    await until(lambda: len(noted) >= before + 3)
+    assert len(ticks) >= 3
+    await runtime.stop()
+
+
+async def test_a_tick_that_fails_ends_no_further_ones(runtime, caplog, monkeypatch):
+    calls = []
+
+    def fail() -> None:
+        calls.append(1)
+        raise ValueError("odd")
+
+    monkeypatch.setattr(runtime.gate, "tick", fail, raising=False)
+    await until(lambda: len(calls) >= 3)
+    assert caplog.text.count("what is due several times a second failed") == 1
+
+
+async def test_a_stop_waits_for_no_part_that_does_not_end(
+    transactional_db, tmp_path, monkeypatch, caplog
+):
+    runtime = Runtime(tmp_path / "journal")
+    await runtime.start()
+    closed = []
+    close = runtime.ledger.close
+
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    async def fail() -> None:
+        raise ValueError("odd")
+
+    monkeypatch.setattr(runtime.checks, "stop", never)
+    monkeypatch.setattr(runtime.gate, "close", fail, raising=False)
+    monkeypatch.setattr(
+        runtime.ledger, "close", lambda within_s: [close(within_s), closed.append(within_s)]
+    )
+
+    async with asyncio.timeout(PATIENCE_S):
+        await runtime.stop()
+
+    assert closed
+    assert "did not end in time" in caplog.text
+    assert "a part of the process failed at its end" in caplog.text
 
 
 async def test_the_watch_books_what_other_processes_left(transactional_db, tmp_path, monkeypatch):

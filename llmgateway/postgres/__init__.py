@@ -1,0 +1,1 @@
+"""Django's PostgreSQL, over connections that nobody waits for without end (``waits.py``)."""
