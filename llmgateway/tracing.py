@@ -7,8 +7,10 @@ own. No content is ever told. Names: OpenTelemetry's semantic conventions for ge
 they have no name for is called ``llmgateway.…``.
 """
 
+import logging
 import random
 import re
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
@@ -28,8 +30,12 @@ from llmgateway import __name__ as package
 from llmgateway.exchange import ClientRequest
 from llmgateway.wire import Wire
 
+log = logging.getLogger(__name__)
+
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 """W3C Trace Context, https://www.w3.org/TR/trace-context/ (read November 2026)."""
+CLOSE_WAIT_S = 3.0
+"""How long a stop waits for the collector."""
 KEPT_MAX = 20_000
 """Attempts whose spans are still to be made; more are forgotten, the oldest first."""
 OPERATIONS: Mapping[str, str] = {
@@ -66,6 +72,7 @@ class Tracer:
     def __init__(self, exporter: SpanExporter, *, percent: int, service: str) -> None:
         self._percent = percent
         self._resource = Resource.create({"service.name": service})
+        self._exporter = exporter
         self._processor = BatchSpanProcessor(exporter)
         self._attempts: OrderedDict[str, tuple[Trace, int]] = OrderedDict()
 
@@ -125,8 +132,14 @@ class Tracer:
         self._processor.on_end(span)
 
     def close(self) -> None:
-        """Export what is waiting, and stop."""
-        self._processor.shutdown()  # type: ignore[no-untyped-call]
+        """Export what is waiting, and stop; spans that the collector does not take at once are lost."""
+        # The SDK's own shutdown waits half a minute for a collector that does not answer.
+        ending = threading.Thread(target=self._processor.shutdown, name="spans", daemon=True)
+        ending.start()
+        ending.join(CLOSE_WAIT_S)
+        if ending.is_alive():
+            log.warning("the collector does not take the last spans; they are lost")
+            self._exporter.shutdown()  # ends its tries
 
     def _attempt_span(self, entry: Entry, trace: Trace, span_id: int) -> ReadableSpan:
         operation = OPERATIONS.get(entry.client_dialect, "chat")

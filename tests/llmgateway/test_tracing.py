@@ -1,8 +1,11 @@
 """Traces: which spans a collector gets of a request, under which names, and that nothing else leaves."""
 
+import asyncio
 import contextlib
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
@@ -15,7 +18,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from llmgateway.runtime import Runtime
-from llmgateway.tracing import Tracer
+from llmgateway.tracing import CLOSE_WAIT_S, Tracer
 from tests.fakes.upstream import FakeUpstream, json_answer, stream_answer, text_stream
 from tests.llmgateway.conftest import ALIAS, MODEL
 from tests.processes import ROOT
@@ -158,6 +161,23 @@ async def test_spans_reach_a_collector_in_its_own_protocol(key, tmp_path, settin
     names = {span.name for scope in resource.scope_spans for span in scope.spans}
     assert names == {"POST /v1/messages", f"chat {MODEL}"}
     assert any(item.value.string_value == "llmgateway" for item in resource.resource.attributes)
+
+
+@pytest.mark.parametrize("fault", ["refuses", "hangs"])
+async def test_a_collector_that_is_away_holds_up_no_stop(key, tmp_path, settings, fault):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        if fault == "hangs":
+            listener.listen()
+        settings.OTLP_ENDPOINT = f"http://127.0.0.1:{listener.getsockname()[1]}/v1/traces"
+        async with serving(tmp_path / "journal", key=key) as gateway:
+            await gateway.messages(ASK)
+            await gateway.records()
+            tracer = gateway.runtime.tracer
+            began_s = time.monotonic()
+            await asyncio.to_thread(tracer.close)
+            assert time.monotonic() - began_s < CLOSE_WAIT_S + 3
+            gateway.runtime.tracer = None
 
 
 def test_a_missing_extra_is_said(settings, tmp_path, monkeypatch):
