@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 SEGMENT_BYTES = 8 * 1024 * 1024
 CLOSING_BYTES = 16 * 1024
 """Room kept for the closing line of each attempt under way; ``close`` takes no longer one."""
+NOTE = bytes(2048)
+"""More than an attempt's first line has."""
 
 
 class Noted(Protocol):
@@ -124,13 +126,13 @@ class Journal:
         return self._waiting
 
     def check_writable(self) -> None:
-        """See whether a segment can be written.
+        """See whether an attempt could be noted, in the segment in use or in another one.
 
         Raises:
             JournalUnwritable: it cannot.
         """
         with self._lock:
-            if self._current is None:
+            if self._current is None or self._is_full(self._current, NOTE):
                 self._next_segment()
 
     def _is_full(self, segment: Segment, line: bytes) -> bool:

@@ -192,6 +192,26 @@ def test_a_folder_that_cannot_be_written_is_told_with_the_setting_that_mends_it(
     assert len(files(tmp_path / "journal")) == 1
 
 
+def test_a_full_segment_is_told_where_there_is_no_room_for_another(tmp_path, monkeypatch):
+    journal = Journal(tmp_path / "journal", SMALL)
+    for _ in range(3):
+        journal.check_writable()
+        journal.open(b"begun")
+
+    def no_room(*_words: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "posix_fallocate", no_room)
+        with pytest.raises(JournalUnwritable):
+            journal.open(b"begun")
+        with pytest.raises(JournalUnwritable, match="No space left"):
+            journal.check_writable()
+
+    journal.check_writable()
+    journal.open(b"begun")
+
+
 def test_a_disk_without_room_is_told_before_anything_is_lost(tmp_path):
     """A limit on the size of files stands in for a full disk: allocating fails in the same call."""
     script = """
