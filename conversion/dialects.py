@@ -44,6 +44,10 @@ class Converter(Protocol):
         """The body to send."""
         ...
 
+    def drop_request(self) -> None:
+        """Forget the request: it was sent, and an answer that has begun needs nothing of it."""
+        ...
+
     @property
     def report(self) -> Report:
         """What did not cross as it was; notes on the answer join those on the request."""

@@ -45,6 +45,7 @@ class Passthrough:
             and not _asks_for_usage(call.body)
         )
         self.request = write_request(call, upstream_model, parameters or {}, ask_for_usage=asks)
+        self._request_bytes = len(self.request)
         self._dialect = call.dialect
         self._watcher = _make_watcher(call.dialect, hide_usage=asks)
         self._cutter = Cutter()
@@ -52,6 +53,10 @@ class Passthrough:
         self._frames_passed = 0
         self._is_plain_sailing = False
         self._answer_tokens = 0
+
+    def drop_request(self) -> None:
+        """Forget the request: it was sent."""
+        self.request = b""
 
     def read_answer(self, body: bytes) -> bytes:
         """The answer as it came.
@@ -157,7 +162,7 @@ class Passthrough:
             return watcher.usage
         answer_tokens = self._answer_tokens or self._frames_passed
         return estimated(
-            watcher.usage, request_bytes=len(self.request), answer_tokens=answer_tokens
+            watcher.usage, request_bytes=self._request_bytes, answer_tokens=answer_tokens
         )
 
     @property

@@ -13,6 +13,10 @@ class Wrapping:
         self._inner = inner
         self._failure: GatewayError | None = None
 
+    def drop_request(self) -> None:
+        """Forget the request: it was sent."""
+        self._inner.drop_request()
+
     @property
     def report(self) -> Report:
         """What did not cross as it was."""

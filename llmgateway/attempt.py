@@ -276,6 +276,13 @@ class Attempt:
                 break
         return b"".join(events)
 
+    def forget_prompt(self) -> None:
+        """Let go of what was asked and sent: once an answer has begun, no other target is asked, and a long one holds megabytes."""
+        asked = self.asked
+        self.converter.drop_request()
+        asked.call = msgspec.structs.replace(asked.call, raw=b"", body={})
+        asked.ask.body = b""
+
     def note_end(self, error: GatewayError | None) -> None:
         """Remember of the deployment how a stream of its ended: well, or broken off after it had begun."""
         if self._live is None:

@@ -69,6 +69,10 @@ class HotRequest(ASGIRequest):
         self.wire = wire
         self.gateway_id = gateway_id
 
+    def drop_body(self) -> None:
+        """Forget the body."""
+        self._body = b""
+
     @cached_property
     def META(self) -> dict[str, Any]:  # type: ignore[override]  # noqa: N802
         """As Django builds it."""
@@ -107,6 +111,11 @@ class LeanHandler(ASGIHandler):
             if not isinstance(request, HttpResponseBase):
                 watch = Watch(receive, task, wire)
                 response = await self._respond(request)
+                if isinstance(
+                    response, EventStream
+                ):  # it may go on for long, and needs its body no more
+                    request.drop_body()
+                    share.end()
             else:
                 response = request
             await send_answer(response, wire)

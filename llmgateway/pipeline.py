@@ -257,6 +257,7 @@ async def answer_of(
         if attempt.asked.call.stream:
             relay = Relay(attempt, reply, first=await attempt.first_events(reply), wire=wire)
             handed_out = True
+            attempt.forget_prompt()
             return EventStream(recorded(relay, recorder, headers), headers)
         body = await attempt.whole_answer(reply)
         status = Status.SUCCEEDED

@@ -1,7 +1,5 @@
 """One attempt of an Anthropic Messages client at an OpenAI chat upstream."""
 
-import re
-
 from conversion.anthropic_over_openai.facts import Expected, Facts
 from conversion.anthropic_over_openai.request import write_request
 from conversion.anthropic_over_openai.response import write_message
@@ -10,8 +8,6 @@ from conversion.call import Call
 from conversion.report import Report
 from conversion.telling import Telling
 from conversion.traits import ChatTraits
-
-_ONE_HOUR = re.compile(rb'"ttl"\s*:\s*"1h"')
 
 
 class AnthropicOverOpenAI(Telling[Facts]):
@@ -34,13 +30,17 @@ class AnthropicOverOpenAI(Telling[Facts]):
             stop_sequences=written.stop_sequences,
             prompt_tokens_estimate=written.prompt_tokens_estimate,
             omit_thinking_text=written.omit_thinking_text,
-            one_hour_asked=lambda: _ONE_HOUR.search(call.raw) is not None,
+            one_hour_asked=written.one_hour_asked,
         )
         facts = self._facts = Facts(expected, self.report)
         stream = self._stream = MessageStream(facts)
         # Not wrapped: this is called for every piece of every stream.
         self.feed = stream.feed
         self.finish = stream.finish
+
+    def drop_request(self) -> None:
+        """Forget the request: it was sent."""
+        self.request = b""
 
     def read_answer(self, body: bytes) -> bytes:
         """The whole answer as a message.

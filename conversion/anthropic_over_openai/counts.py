@@ -4,7 +4,6 @@ The two count differently: OpenAI's ``prompt_tokens`` include what was read from
 ``input_tokens`` include neither (anthropic 2.11.0, ``types/usage.py``).
 """
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -119,14 +118,14 @@ def with_estimates(reported: Usage | None, *, prompt_tokens: int, answer_chars: 
     )
 
 
-def with_cache_lifetime(usage: Usage, one_hour_asked: Callable[[], bool]) -> Usage:
+def with_cache_lifetime(usage: Usage, *, one_hour_asked: bool) -> Usage:
     """Usage that tells the cache-write tokens of one hour apart, where the upstream does not.
 
     An OpenAI usage has one figure for both lifetimes. The client's own request says which it asked for.
     """
     if not usage.cache_write_tokens or usage.cache_write_1h_tokens is not None:
         return usage
-    one_hour = usage.cache_write_tokens if one_hour_asked() else 0
+    one_hour = usage.cache_write_tokens if one_hour_asked else 0
     return replace(usage, cache_write_1h_tokens=one_hour)
 
 

@@ -1,6 +1,6 @@
 """What the answer is to look like, and what has been learnt from it: shared by whole answers and streams."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ class Expected:
     """What the request says about the answer.
 
     ``model`` is the name the client asked for. ``tool_names`` leads from the upstream's names to the client's.
-    ``one_hour_asked`` tells whether the client asked for cache entries of one hour; it is only called when that matters.
+    ``one_hour_asked`` tells whether the client asked for cache entries of one hour.
     """
 
     message_id: str
@@ -27,7 +27,7 @@ class Expected:
     stop_sequences: Sequence[str] = ()
     prompt_tokens_estimate: int = 0
     omit_thinking_text: bool = False
-    one_hour_asked: Callable[[], bool] = bool  # bool() is False
+    one_hour_asked: bool = False
 
     def tool_id(self, upstream_id: str, *, number: int) -> str:
         """The client's id for a call; made from the message's where the upstream gave none."""
@@ -65,7 +65,7 @@ class Facts:
             prompt_tokens=self.expected.prompt_tokens_estimate,
             answer_chars=self.answer_chars,
         )
-        return with_cache_lifetime(usage, self.expected.one_hour_asked)
+        return with_cache_lifetime(usage, one_hour_asked=self.expected.one_hour_asked)
 
     def read_answer(self, answer: dict[str, Any], raw: bytes) -> None:
         """Learn from a chunk or a whole answer what is not content.

@@ -37,7 +37,8 @@ class WrittenRequest:
     """What goes to the upstream, and what the answer's conversion must know of the request.
 
     ``tool_names`` leads from the upstream's names to the client's, for those that had to be changed.
-    ``prompt_tokens_estimate`` is counted from the text at four characters a token.
+    ``prompt_tokens_estimate`` is counted from the text at four characters a token. ``one_hour_asked`` when it asks for
+    cache entries of one hour.
     """
 
     body: bytes
@@ -46,6 +47,7 @@ class WrittenRequest:
     prompt_tokens_estimate: int
     stop_sequences: tuple[str, ...]
     omit_thinking_text: bool
+    one_hour_asked: bool
 
 
 def write_request(call: Call, traits: ChatTraits) -> WrittenRequest:
@@ -68,7 +70,8 @@ def write_request(call: Call, traits: ChatTraits) -> WrittenRequest:
     _write_output_format(request, body, reading)
     _write_user(request, body, reading)
     if traits.cache_control and body.get("cache_control"):
-        request["cache_control"] = as_object(body["cache_control"], "cache_control")
+        request["cache_control"] = mark = as_object(body["cache_control"], "cache_control")
+        reading.note_lifetime(mark)
     elif body.get("cache_control"):
         reading.cache_control_dropped = True
     if call.stream:
@@ -86,6 +89,7 @@ def write_request(call: Call, traits: ChatTraits) -> WrittenRequest:
             text for text in body.get("stop_sequences") or () if isinstance(text, str)
         ),
         omit_thinking_text=omit_thinking_text,
+        one_hour_asked=reading.one_hour_asked,
     )
 
 

@@ -23,6 +23,11 @@ class ThroughOllama(Wrapping):
         self.request: bytes = write_request(orjson.loads(inner.request), inner.report)
         self._lines = ChatLines(answer_id=answer_id, created_s=created_s)
 
+    def drop_request(self) -> None:
+        """Forget both requests: what was asked of this converter and what it sent."""
+        super().drop_request()
+        self.request = b""
+
     def read_answer(self, body: bytes) -> bytes:
         """The whole answer in the client's dialect.
 

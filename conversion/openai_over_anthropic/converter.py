@@ -1,7 +1,5 @@
 """One attempt of an OpenAI chat client at an upstream that speaks Anthropic's Messages."""
 
-import re
-
 from conversion.call import Call
 from conversion.openai_over_anthropic.facts import Expected, Facts
 from conversion.openai_over_anthropic.request import write_request
@@ -10,8 +8,6 @@ from conversion.openai_over_anthropic.stream import ChunkStream
 from conversion.report import Report
 from conversion.telling import Telling
 from conversion.traits import MessagesTraits
-
-_ONE_HOUR = re.compile(rb'"ttl"\s*:\s*"1h"')
 
 
 class OpenAIOverAnthropic(Telling[Facts]):
@@ -37,13 +33,17 @@ class OpenAIOverAnthropic(Telling[Facts]):
             prompt_tokens_estimate=written.prompt_tokens_estimate,
             include_usage=written.include_usage,
             function_call=written.function_call,
-            one_hour_asked=lambda: _ONE_HOUR.search(call.raw) is not None,
+            one_hour_asked=written.one_hour_asked,
         )
         facts = self._facts = Facts(expected, self.report)
         stream = self._stream = ChunkStream(facts)
         # Not wrapped: this is called for every piece of every stream.
         self.feed = stream.feed
         self.finish = stream.finish
+
+    def drop_request(self) -> None:
+        """Forget the request: it was sent."""
+        self.request = b""
 
     def read_answer(self, body: bytes) -> bytes:
         """The whole answer as a chat completion.

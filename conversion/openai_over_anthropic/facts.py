@@ -1,6 +1,6 @@
 """What the answer is to look like, and what has been learnt from it: shared by whole answers and streams."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,7 @@ class Expected:
 
     ``model`` is the name the client asked for. ``tool_names`` leads from the upstream's names to the client's.
     ``include_usage`` when the client asked for a stream's usage; ``function_call`` when it knows the deprecated functions
-    only. ``one_hour_asked`` tells whether it asked for cache entries of one hour; it is only called when that matters.
+    only. ``one_hour_asked`` tells whether it asked for cache entries of one hour.
     """
 
     chat_id: str
@@ -39,7 +39,7 @@ class Expected:
     prompt_tokens_estimate: int = 0
     include_usage: bool = False
     function_call: bool = False
-    one_hour_asked: Callable[[], bool] = bool  # bool() is False
+    one_hour_asked: bool = False
 
     def call_id(self, number: int) -> str:
         """An id for a call that the upstream gave none, or one that another call has."""
@@ -78,7 +78,7 @@ class Facts:
         """
         if not self.seen:
             return Usage()
-        usage = with_cache_lifetime(self._counts.usage, self.expected.one_hour_asked)
+        usage = with_cache_lifetime(self._counts.usage, one_hour_asked=self.expected.one_hour_asked)
         prompt, completion = usage.prompt_tokens, usage.completion_tokens
         if self.is_final and prompt is not None and completion is not None:
             return usage

@@ -56,7 +56,8 @@ class WrittenRequest:
 
     ``tool_names`` leads from the upstream's names to the client's, for those that had to be changed.
     ``prompt_tokens_estimate`` is counted from the text at four characters a token. ``include_usage`` when the client asked
-    for a stream's usage; ``function_call`` when it knows the deprecated functions only.
+    for a stream's usage; ``function_call`` when it knows the deprecated functions only; ``one_hour_asked`` when it asks
+    for cache entries of one hour.
     """
 
     body: bytes
@@ -65,6 +66,7 @@ class WrittenRequest:
     prompt_tokens_estimate: int
     include_usage: bool
     function_call: bool
+    one_hour_asked: bool
 
 
 def write_request(call: Call, traits: MessagesTraits) -> WrittenRequest:
@@ -105,6 +107,7 @@ def write_request(call: Call, traits: MessagesTraits) -> WrittenRequest:
         prompt_tokens_estimate=max(1, (len(call.raw) - reading.binary_chars) // CHARS_PER_TOKEN),
         include_usage=include_usage,
         function_call=answers_with_function_call(body),
+        one_hour_asked=reading.one_hour_asked,
     )
 
 

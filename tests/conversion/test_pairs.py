@@ -55,3 +55,38 @@ def test_pair_that_does_not_exist_says_so():
     with pytest.raises(RequestInexpressible) as raised:
         make(Dialect.OPENAI_CHAT, Dialect.ANTHROPIC_MESSAGES)
     assert raised.value.may_fall_back
+
+
+CHUNK = b'data: {"id":"1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
+DELTA = (
+    b'event: message_start\ndata: {"type":"message_start","message":{"id":"1","type":"message","role":"assistant",'
+    b'"model":"m","content":[],"stop_reason":null,"usage":{"input_tokens":3,"output_tokens":1}}}\n\n'
+)
+LINE = b'{"model":"m","created_at":"2026-11-21T00:00:00Z","message":{"role":"assistant","content":"Hi"},"done":false}\n'
+
+
+@pytest.mark.parametrize(
+    ("client", "upstream", "piece"),
+    [
+        (Dialect.ANTHROPIC_MESSAGES, Dialect.OPENAI_CHAT, CHUNK),
+        (Dialect.OPENAI_CHAT, Dialect.ANTHROPIC_MESSAGES, DELTA),
+        (Dialect.OPENAI_CHAT, Dialect.OPENAI_CHAT, CHUNK),
+        (Dialect.ANTHROPIC_MESSAGES, Dialect.OLLAMA_CHAT, LINE),
+        (Dialect.OPENAI_COMPLETIONS, Dialect.OPENAI_CHAT, CHUNK),
+    ],
+)
+def test_a_request_that_is_forgotten_changes_nothing_of_the_answer(client, upstream, piece):
+    body = {**BODY, "prompt": "hi"} if client is Dialect.OPENAI_COMPLETIONS else BODY
+    is_anthropic = upstream is Dialect.ANTHROPIC_MESSAGES
+    traits = MessagesTraits(model="m") if is_anthropic else ChatTraits(model="m")
+    told = []
+    for forgets in (False, True):
+        call = read_call(client, orjson.dumps(body))
+        converter = make_converter(call, upstream, traits, answer_id="1", created_s=1)
+        assert converter.request
+        if forgets:
+            converter.drop_request()
+            assert converter.request == b""
+        told.append((converter.feed(piece), converter.usage, converter.finish(), converter.usage))
+
+    assert told[0] == told[1]

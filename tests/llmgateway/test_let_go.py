@@ -3,6 +3,7 @@
 An answer of 64 MB that failed at its last byte would else stay until then, and that can be minutes.
 """
 
+import asyncio
 import gc
 from collections.abc import Iterator
 
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from llmgateway.attempt import Attempt
+from llmgateway.lean_handler import HotRequest
 from tests.fakes.upstream import (
     NOTHING_AT_ALL,
     SILENCE,
@@ -73,6 +75,33 @@ async def test_an_attempt_is_let_go_with_its_end(
     upstream.answers(answer)
     await gateway.post(path, body)
 
+    await assert_let_go(held_before)
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions"])
+async def test_a_prompt_is_let_go_once_its_answer_has_begun(
+    gateway: Serving, upstream: FakeUpstream, held_before, path: str
+):
+    """A prompt of a coding agent takes half a megabyte, and its answer may go on for minutes."""
+    may_end = asyncio.Event()
+    upstream.answers(stream_answer(text_stream("Hello", "you"), ends_after=may_end))
+    async with gateway.http.stream("POST", path, json=STREAM) as answer:
+        pieces = answer.aiter_bytes()
+        text = b""
+        while b"Hello" not in text:
+            text += await anext(pieces)
+        (attempt,) = (held for held in gc.get_objects() if type(held) is Attempt)
+        (request,) = (held for held in gc.get_objects() if type(held) is HotRequest)
+        assert (attempt.asked.ask.body, attempt.asked.call.raw, attempt.asked.call.body) == (b"", b"", {})  # fmt: skip
+        assert (attempt.converter.request, request.body) == (b"", b"")
+        may_end.set()
+        async for piece in pieces:
+            text += piece
+
+    assert b"you" in text
+    (record,) = await gateway.records()
+    assert record.request_bytes == len(upstream.requests[-1].body)
+    del attempt, request
     await assert_let_go(held_before)
 
 

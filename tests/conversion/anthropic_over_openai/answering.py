@@ -37,7 +37,7 @@ class Answering:
                 stop_sequences=written.stop_sequences,
                 prompt_tokens_estimate=PROMPT_TOKENS,
                 omit_thinking_text=written.omit_thinking_text,
-                one_hour_asked=lambda: b'"1h"' in raw,
+                one_hour_asked=b'"1h"' in raw,
             ),
             self.report,
         )

@@ -14,9 +14,9 @@ from tests.conversion.anthropic_over_openai.answering import REQUEST
 from tests.conversion.grammar import accumulate, check_stream
 
 
-def convert(request=REQUEST) -> AnthropicOverOpenAI:
+def convert(request=REQUEST, **traits) -> AnthropicOverOpenAI:
     call = read_call(Dialect.ANTHROPIC_MESSAGES, orjson.dumps(request))
-    return AnthropicOverOpenAI(call, ChatTraits(model="acme/large"), message_id="msg_1")
+    return AnthropicOverOpenAI(call, ChatTraits(model="acme/large", **traits), message_id="msg_1")
 
 
 def test_stream_is_told_by_all_members():
@@ -62,10 +62,20 @@ def test_lifetime_of_the_cache_is_what_the_client_asked_for():
     }
     body = orjson.dumps({"choices": [{"message": {"content": "Hi"}}], "usage": usage})
     hour = [{"type": "text", "text": "hi", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]
-    for content, written in ((hour, 4), ("hi", 0), ('say "ttl": "1h"', 0)):
-        converter = convert({**REQUEST, "messages": [{"role": "user", "content": content}]})
+    for content, takes_marks, written in (
+        (hour, True, 4),
+        (hour, False, 0),  # nobody was asked for an hour
+        ("hi", True, 0),
+        ('say "ttl": "1h"', True, 0),
+        ([{**hour[0], "cache_control": "ttl"}], True, 0),
+    ):
+        asked = {**REQUEST, "messages": [{"role": "user", "content": content}]}
+        converter = convert(asked, cache_control=takes_marks)
         converter.read_answer(body)
-        assert converter.usage.cache_write_1h_tokens == written  # fmt: skip
+        assert converter.usage.cache_write_1h_tokens == written
+    converter = convert({**REQUEST, "cache_control": hour[0]["cache_control"]}, cache_control=True)
+    converter.read_answer(body)
+    assert converter.usage.cache_write_1h_tokens == 4
 
 
 def test_what_has_to_come_back_comes_back_unchanged():

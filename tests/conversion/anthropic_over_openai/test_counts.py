@@ -86,7 +86,7 @@ def test_lifetime_told_by_the_upstream_is_kept():
     }
     usage = read({"prompt_tokens": 100, "prompt_tokens_details": details})
     assert usage is not None
-    assert with_cache_lifetime(usage, lambda: True).cache_write_1h_tokens == 10
+    assert with_cache_lifetime(usage, one_hour_asked=True).cache_write_1h_tokens == 10
     assert write_usage(usage)["cache_creation"] == {
         "ephemeral_5m_input_tokens": 20,  # 30 - 10
         "ephemeral_1h_input_tokens": 10,

@@ -40,7 +40,7 @@ class Answering:
                 prompt_tokens_estimate=PROMPT_TOKENS,
                 include_usage=written.include_usage,
                 function_call=written.function_call,
-                one_hour_asked=lambda: b'"1h"' in raw,
+                one_hour_asked=b'"1h"' in raw,
             ),
             self.report,
         )
