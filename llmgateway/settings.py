@@ -83,7 +83,7 @@ OUTBOUND = env_address_rules(allowed="GATEWAY_OUTBOUND_ALLOW", denied="GATEWAY_O
 # The hot path.
 BODY_BYTES_MAX = env_int("GATEWAY_BODY_BYTES_MAX", default=32 * 1024 * 1024, at_least=1024)
 # Bytes that the bodies of all requests that a process has under way may have together. Read and translated, they take
-# three to four times that in memory, which the files in deploy/ have room for.
+# three to four times that in memory; the files in deploy/ set what their limits of memory have room for.
 BODIES_BYTES_MAX = env_int(
     "GATEWAY_BODIES_BYTES_MAX",
     default=max(512 * 1024 * 1024, BODY_BYTES_MAX),
