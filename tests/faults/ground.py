@@ -92,7 +92,7 @@ class Ground:
         self.upstream = upstream
         self.key = key
         self.told: list[Told] = []
-        self._memory_kb = 0
+        self._memory_kb: dict[int, int] = {}
         upstream.requests.clear()
 
     def client(self, **options: Any) -> httpx.AsyncClient:
@@ -151,9 +151,18 @@ class Ground:
         await self.settled()
         self._memory_kb = self.memory_kb()
 
-    def memory_kb(self) -> int:
-        status = Path(f"/proc/{self.gateway.pid}/status").read_text()
-        return int(status.partition("VmRSS:")[2].split()[0])
+    def memory_kb(self) -> dict[int, int]:
+        """What each process holds that serves."""
+        return {pid: _memory_kb(pid) for pid in self.gateway.workers() or [self.gateway.pid]}
+
+    def grown_kb(self) -> int:
+        """How much more the process holds than when it was warm, that of several that has grown most.
+
+        One that came in another's place is measured by what that held.
+        """
+        assert self._memory_kb, "never warmed up"
+        most_kb = max(self._memory_kb.values())
+        return max(kb - self._memory_kb.get(pid, most_kb) for pid, kb in self.memory_kb().items())
 
     async def settled(self) -> None:
         """Wait until the gateway is ready and has booked what it settled."""
@@ -201,23 +210,36 @@ class Ground:
             )
             await asyncio.sleep(0.1)
 
-    def check_secrets(self) -> None:
+    def check_secrets(self, *more: str) -> None:
         said = [self.gateway.log.encode()]
         said += [told.body + repr(told.headers.raw).encode() for told in self.told]
-        for secret in (SECRET, self.key):
+        for secret in (SECRET, self.key, *more):
             assert not [text for text in said if secret.encode() in text], "a secret was told"
 
     async def _check_memory(self) -> None:
-        if not self._memory_kb:  # never warmed up
-            return
         until = time.monotonic() + GIVEN_BACK_WITHIN_S
-        while (grown_kb := self.memory_kb() - self._memory_kb) > MEMORY_KB_MAX:
+        while (grown_kb := self.grown_kb()) > MEMORY_KB_MAX:
             assert time.monotonic() < until, f"{grown_kb} kB more than before"
             await asyncio.sleep(0.5)
 
     def check_stopped(self) -> None:
         """After it has ended the journal is clean."""
         assert list((self.gateway.data_dir / "journal").glob("*.jsonl")) == []
+
+
+async def state_of(ground: Ground, part: str, expected: str) -> None:
+    """Wait until the gateway says so of its part."""
+    report: dict[str, Any] = {}
+    async with asyncio.timeout(60), ground.client() as http:
+        while not str(report.get(part, "")).startswith(expected):
+            with contextlib.suppress(httpx.TransportError):
+                report = (await http.get("/health/ready")).json()
+            await asyncio.sleep(0.05)
+
+
+def _memory_kb(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0])
 
 
 def is_unreached(row: dict[str, Any]) -> bool:

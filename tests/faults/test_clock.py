@@ -1,6 +1,7 @@
 """The machine's clock jumps in the middle of everything: a day ahead, and two days back."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,19 @@ from tests.faults.ground import Installed
 
 FOLDER = Path(__file__).parent / "clock"
 DAY_S = 24 * 3600
+EDIT = """
+from routing.models import HeaderRule, Provider
+HeaderRule.objects.create(action="force", name="X-Edit", value="after the jump")
+provider = Provider.objects.first()
+provider.save(update_fields=["updated_at"])
+print(provider.updated_at.date())
+"""
+"""An edit, and the day on which it was made by the clock that Django asks."""
+
+
+def shown_on(jump_s: int) -> str:
+    """The day that a clock shows now which has jumped so far."""
+    return str((datetime.now(UTC) + timedelta(seconds=jump_s)).date())
 
 
 @pytest.mark.parametrize("jump_s", [DAY_S, -2 * DAY_S], ids=["ahead", "back"])
@@ -34,6 +48,14 @@ async def test_a_jump_of_the_clock_loses_and_doubles_nothing_and_times_stay_true
             told.check_end()
             assert told.took_s < 60
         assert {told.status for told in after} == {200}
+        shown = {shown_on(jump_s)}
+        edited_on = await asyncio.to_thread(
+            ground.gateway.manage, "shell", "--no-imports", "-c", EDIT
+        )
+        async with asyncio.timeout(60), ground.client() as http:
+            while ground.upstream.requests[-1].headers.get("x-edit") != "after the jump":
+                await ground.ask(http, "chat/sound", stream=False)
+        assert edited_on.strip() in {*shown, shown_on(jump_s)}  # midnight may have passed
 
         rows = await ground.check()
         new = [row for row in rows if row["id"] not in before]

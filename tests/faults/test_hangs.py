@@ -18,10 +18,10 @@ import psycopg
 import pytest
 
 from llmgateway.runtime import STOP_S
-from tests.faults.ground import Ground, Installed, body_for, configuration, install
+from tests.faults.ground import Ground, Installed, body_for, configuration, install, state_of
 from tests.faults.proxy import CuttableProxy
 from tests.faults.test_disk import all_well
-from tests.faults.test_services import SERVER, OnPostgres, state_of
+from tests.faults.test_services import SERVER, OnPostgres
 from tests.faults.upstream import in_a_thread
 from tests.services import REDIS_URL, needs_postgres, needs_redis
 
@@ -30,6 +30,8 @@ GRACE_S = 2
 PROBES = 40
 """More than the process has threads for whatever blocks."""
 PROMISED_S = 2.0
+NOTED_WITHIN_S = 4.0
+"""Within a quarter of a second on a machine that has nothing else to do."""
 ANSWERED_WITHIN_S = 10.0
 """What a request may take on a busy machine; without the mending it takes as long as the database hangs."""
 
@@ -148,13 +150,14 @@ async def test_workers_tell_how_many_records_wait_while_the_database_is_away(
     key = await asyncio.to_thread(install, gateway, configuration(installed.upstream))
     await asyncio.to_thread(gateway.start, workers=2)
     ground = Ground(gateway, installed.upstream, key)
-    await ground.settled()
+    await ground.warm_up()
     getattr(proxy, fault)()
     await state_of(ground, "database", "no answer")
     asked = len(await ground.ask_in_all_ways("chat/sound", count=10))
-    async with asyncio.timeout(60):
-        while await records_waiting(ground) != asked:  # noqa: ASYNC110  (it tells nobody)
-            await asyncio.sleep(0.1)
+    await asyncio.sleep(NOTED_WITHIN_S)
+    assert (
+        await records_waiting(ground) == asked
+    )  # at the first look, which only one of them answers
 
     proxy.mend()
     await state_of(ground, "database", "ok")

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import httpx
 import psycopg
 import pytest
 from psycopg.rows import dict_row
@@ -21,6 +20,7 @@ from tests.faults.ground import (
     configuration,
     install,
     provider_tree,
+    state_of,
 )
 from tests.faults.proxy import CuttableProxy
 from tests.faults.test_ends import STREAMS, under_way
@@ -29,6 +29,7 @@ from tests.processes import GatewayProcess
 from tests.services import needs_postgres, needs_redis
 
 pytestmark = [needs_postgres, needs_redis]
+LOAD = ("counted/sound", "native/sound")
 SERVER = "postgres://root@127.0.0.1:5432"
 
 
@@ -58,7 +59,7 @@ class Services:
             self.end_connections()
 
     def end_connections(self) -> None:
-        """As a restart of the server does."""
+        """As a restart of the server does; a real one is in test_restarts."""
         with psycopg.connect(f"{SERVER}/postgres", autocommit=True) as server:
             server.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
@@ -114,14 +115,14 @@ async def ground(shared: Ground) -> AsyncIterator[Ground]:
 
 
 @contextlib.asynccontextmanager
-async def under_load(ground: Ground) -> AsyncIterator[list[Told]]:
+async def under_load(ground: Ground, *models: str) -> AsyncIterator[list[Told]]:
     """Requests all the time, of which each has to be answered well."""
     told: list[Told] = []
     is_over = asyncio.Event()
 
     async def ask_on() -> None:
         while not is_over.is_set():
-            told.extend(await ground.ask_in_all_ways("counted/sound", "native/sound"))
+            told.extend(await ground.ask_in_all_ways(*models))
 
     asking = asyncio.ensure_future(ask_on())
     try:
@@ -144,20 +145,10 @@ async def asked_more(ground: Ground, count: int) -> None:
             await asyncio.sleep(0.02)
 
 
-async def state_of(ground: Ground, part: str, expected: str) -> None:
-    """Wait until the gateway says so of its part."""
-    report: dict[str, Any] = {}
-    async with asyncio.timeout(60), ground.client() as http:
-        while not str(report.get(part, "")).startswith(expected):
-            with contextlib.suppress(httpx.TransportError):
-                report = (await http.get("/health/ready")).json()
-            await asyncio.sleep(0.05)
-
-
 async def test_a_database_that_goes_and_comes_back_costs_no_request_and_no_record(
     ground: Ground, services: Services
 ):
-    async with under_load(ground):
+    async with under_load(ground, *LOAD):
         await asked_more(ground, 20)
         services.let_in(nobody=True)
         await state_of(ground, "database", "no answer")
@@ -208,10 +199,10 @@ async def test_a_kill_while_the_database_is_away_costs_no_record(
     assert Counter(row["error"] for row in rows)["ProcessKilled"] == STREAMS
 
 
-async def test_a_database_that_is_restarted_costs_no_request_and_no_record(
+async def test_connections_to_the_database_that_are_ended_cost_no_request_and_no_record(
     ground: Ground, services: Services
 ):
-    async with under_load(ground):
+    async with under_load(ground, *LOAD):
         for _ in range(3):
             await asked_more(ground, 20)
             services.end_connections()
@@ -221,7 +212,7 @@ async def test_a_database_that_is_restarted_costs_no_request_and_no_record(
 async def test_redis_that_goes_and_comes_back_costs_no_request_and_no_record(
     ground: Ground, services: Services
 ):
-    async with under_load(ground):
+    async with under_load(ground, *LOAD):
         await asked_more(ground, 20)
         services.redis.cut()
         await state_of(ground, "redis", "away")

@@ -53,6 +53,7 @@ async def test_a_worker_that_is_killed_takes_only_its_own_streams_with_it(
     await asyncio.to_thread(gateway.start, workers=2)
     ground = Ground(gateway, installed.upstream, key)
     before = await all_at_work(ground, gateway)
+    await ground.warm_up()
     async with ground.client() as http:
         streams = await under_way(ground, http, "chat/never-ends")
         (doomed, _count), *_rest = journals(gateway).most_common()

@@ -1,7 +1,7 @@
 """Python runs this at the start of a process whose PYTHONPATH names this folder: its wall clock then jumps as a test says.
 
-The file that GATEWAY_TEST_CLOCK names holds seconds, which are added to ``time.time()`` everywhere and to
-``datetime.now()`` in the gateway's own modules. Clocks that only measure (``time.monotonic``) are left alone, as a jump
+The file that GATEWAY_TEST_CLOCK names holds seconds, which are added to ``time.time()`` and ``time.time_ns()`` everywhere,
+and to ``datetime.now()`` in the gateway's own modules and in Django's ``timezone.now()``. Clocks that only measure (``time.monotonic``) are left alone, as a jump
 of a machine's clock leaves them alone.
 """
 
@@ -16,7 +16,8 @@ from types import ModuleType
 
 SHIFT = Path(os.environ["GATEWAY_TEST_CLOCK"])
 OURS = {"llmgateway", "accounting", "routing"}
-real_time = time.time
+DJANGOS = "django.utils.timezone"
+real_time, real_time_ns = time.time, time.time_ns
 
 
 def shift_s() -> float:
@@ -50,7 +51,7 @@ class Finder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: object = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if name.partition(".")[0] not in OURS:
+        if name.partition(".")[0] not in OURS and name != DJANGOS:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)  # type: ignore[arg-type]
         if spec is not None and spec.loader is not None:
@@ -59,4 +60,5 @@ class Finder(importlib.abc.MetaPathFinder):
 
 
 time.time = lambda: real_time() + shift_s()
+time.time_ns = lambda: real_time_ns() + int(shift_s() * 1e9)
 sys.meta_path.insert(0, Finder())
