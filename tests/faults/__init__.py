@@ -18,7 +18,7 @@ is empty and, for upstreams, the daily sums equal the records. What is tested el
 | Redis that comes back empty: budgets, limits, a provider's places; a killed gateway's places | many/test_limits |
 | PostgreSQL that hangs: requests, readiness, a stop, the figures of two workers | test_hangs |
 | clock a day ahead, two days back, with an edit after it | test_clock |
-| edits of routes, keys, credentials and prices under load | test_edits; memory: llmgateway/test_edits_under_load |
+| edits of routes, keys, credentials and prices under load | test_edits; what pictures leave behind: llmgateway/test_edits_under_load |
 | a key revoked or rotated in several processes | many/test_keys |
 | two gateways on one database: limits and budgets; edits; cooldowns; the live view; journals | many; a provider's requests: llmgateway/test_provider_places |
 | the journal of a process that is gone, booked by a living one | llmgateway/test_runtime, accounting/test_ledger |

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import statistics
 import time
 import tracemalloc
 
@@ -77,7 +78,7 @@ async def test_edits_under_load_fail_no_request_and_are_live_within_a_second(
 
     assert set(statuses) == {200}
     assert len(statuses) > 50
-    assert min(taken_s) < 1.0  # what others do on the machine only adds
+    assert statistics.median(taken_s) < 1.0
     # The second half of the edits leaves no more behind than a megabyte: pictures of old are let go.
     assert sizes[-1] - sizes[len(sizes) // 2] < 1_000_000
 
