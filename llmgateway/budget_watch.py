@@ -47,7 +47,9 @@ class BudgetWatch:
             max_workers=1, thread_name_prefix="budget alerts", initializer=waits.bear_silence
         )
         # A thread of its own, so that a slow mail server does not hold up what goes to webhooks.
-        self._mail_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="budget mails")
+        self._mail_thread = ThreadPoolExecutor(
+            max_workers=1, thread_name_prefix="budget mails", initializer=waits.bear_silence
+        )
 
     def start(self) -> None:
         """Begin to look, unless GATEWAY_BUDGET_ALERTS_EVERY_S is 0."""
