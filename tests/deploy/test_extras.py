@@ -80,7 +80,7 @@ def test_traces_can_be_switched_on_in_the_image_as_it_comes():
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_make_installs_an_extra_from_its_lock(extra):
     told = subprocess.run(
-        ["make", "--dry-run", "--always-make", "setup", f"EXTRAS={extra}"],
+        ["make", "--dry-run", "--always-make", "setup", f"EXTRAS={extra}", "PYTHON=python3"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert f"--require-hashes -r requirements-{extra}.lock" in told.stdout
@@ -89,7 +89,11 @@ def test_make_installs_an_extra_from_its_lock(extra):
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_make_locks_an_extra_without_moving_the_rest(extra):
     told = subprocess.run(
-        ["make", "--dry-run", "lock"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--dry-run", "lock", "PYTHON=python3"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     looped = re.search(r"for extra in ([\w ]+);", told)[1].split()
     assert extra in looped
