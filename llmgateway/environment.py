@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -96,9 +97,40 @@ def env_given_secret(name: str) -> str:
     if value or not named_file:
         return value
     try:
-        return Path(named_file).read_text(encoding="utf-8").strip()
+        told = Path(named_file).read_text(encoding="utf-8").strip()
     except OSError as error:
         raise ImproperlyConfigured(f"{name}_FILE: {error}") from error
+    except UnicodeDecodeError:  # which holds what it could not read
+        raise ImproperlyConfigured(f"{name}_FILE: {named_file} is no text in UTF-8.") from None
+    if (
+        not told
+    ):  # going on as if nothing were said would take another database, or make another key
+        raise ImproperlyConfigured(f"{name}_FILE: {named_file} is empty.")
+    return told
+
+
+def env_database(name: str, *, default: str) -> dict[str, Any]:
+    """The database that the variable, or its file, names by an address, as Django wants it."""
+    try:
+        return dict(env.db_url_config(env_given_secret(name) or default))
+    except ValueError:  # which holds a part of the address, and that may be of the password
+        raise ImproperlyConfigured(
+            f"{name} must be an address such as postgres://user:password@host:5432/name; special characters of the "
+            "password are percent-encoded."
+        ) from None
+
+
+def env_mail_server(name: str) -> dict[str, Any]:
+    """The mail server that the variable, or its file, names by an address, as Django's settings; empty without."""
+    told = env_given_secret(name)
+    if not told:
+        return {}
+    try:
+        return dict(env.email_url_config(told))
+    except (ImproperlyConfigured, ValueError):
+        raise ImproperlyConfigured(
+            f"{name} must be an address such as smtp+tls://user:password@mail.example:587."
+        ) from None
 
 
 def _kept_secret(path: Path, make: Callable[[], str]) -> str:

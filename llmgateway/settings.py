@@ -16,9 +16,11 @@ from llmgateway.environment import (
     env,
     env_address_rules,
     env_bool,
+    env_database,
     env_given_secret,
     env_int,
     env_list,
+    env_mail_server,
     env_networks,
     env_secret,
     env_text,
@@ -355,7 +357,7 @@ TEMPLATES = [
 ]
 
 DATABASES = {
-    "default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'gateway.sqlite3'}"),
+    "default": env_database("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'gateway.sqlite3'}"),
 }
 IS_SQLITE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
 if IS_SQLITE:
@@ -383,7 +385,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
         **DATABASES["default"].get("OPTIONS", {}),
     }
 
-REDIS_URL = env_text("REDIS_URL")
+REDIS_URL = env_given_secret("REDIS_URL")
 # What begins the names of all keys of this gateway in Redis, so that two gateways can share one.
 REDIS_PREFIX = env_text("GATEWAY_REDIS_PREFIX", "llmgw")
 # What becomes of requests under limits and budgets while Redis cannot be reached: local (each process goes on by its
@@ -548,15 +550,10 @@ SPECTACULAR_SETTINGS = {
 }
 
 # The mail server that budget alerts go through; without one they say so. Seconds.
-EMAIL_IS_SET_UP = bool(env_text("EMAIL_URL"))
 EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
-if EMAIL_IS_SET_UP:
-    try:
-        vars().update(env.email_url("EMAIL_URL"))
-    except (ImproperlyConfigured, ValueError) as error:
-        raise ImproperlyConfigured(
-            "EMAIL_URL must be an address such as smtp+tls://user:password@mail.example:587."
-        ) from error
+mail_server = env_mail_server("EMAIL_URL")
+EMAIL_IS_SET_UP = bool(mail_server)
+vars().update(mail_server)
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env_text("GATEWAY_EMAIL_FROM", "llmgateway@localhost")
 
@@ -590,13 +587,13 @@ LOGGING = {
 }
 
 # The first provider: read once, when the database has none; after that the rows rule.
-OPENROUTER_API_KEY = env_text("OPENROUTER_API_KEY")
+OPENROUTER_API_KEY = env_given_secret("OPENROUTER_API_KEY")
 OPENROUTER_API_BASE = env_text("OPENROUTER_API_BASE", "https://openrouter.ai/api/v1")
 OPENROUTER_DIRECT_TIMEOUT_S = env_int("OPENROUTER_DIRECT_TIMEOUT", default=600, at_least=1)
 OPENROUTER_DIRECT_RETRIES = env_int("OPENROUTER_DIRECT_RETRIES", default=3)
 # A LiteLLM proxy beside it, or alone.
 LITELLM_BASE_URL = env_text("LITELLM_BASE_URL")
-LITELLM_MASTER_KEY = env_text("LITELLM_MASTER_KEY")
+LITELLM_MASTER_KEY = env_given_secret("LITELLM_MASTER_KEY")
 # First values of feature flags; a row in the database wins (routing/flags.py declares them).
 FLAGS_AT_FIRST = {
     "bypass_litellm": env_bool("BYPASS_LITELLM_ENABLED", default=True),

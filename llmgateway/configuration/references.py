@@ -2,8 +2,10 @@
 
 import re
 
+from django.core.exceptions import ImproperlyConfigured
+
 from llmgateway.configuration.faults import Import
-from llmgateway.environment import env_text
+from llmgateway.environment import env_given_secret
 
 REFERENCE = re.compile(r"^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$")
 
@@ -18,7 +20,11 @@ def read_secret(run: Import, text: str, line: int) -> str | None:
     if reference is None:
         run.warnings.append(f"line {line}: a secret stands in clear in the file; name a variable")
         return text
-    secret = env_text(reference[1]).strip()
+    try:
+        secret = env_given_secret(reference[1])
+    except ImproperlyConfigured as error:
+        run.fault(line, str(error))
+        return None
     if not secret:
         run.fault(line, f"the environment variable {reference[1]} is not set")
         return None

@@ -36,7 +36,9 @@ def known_variables() -> frozenset[str]:
     called = set(re.findall(r'env(?:\.|_)\w+\(\s*(?:\w+=)?"([A-Z0-9_]+)"', text))
     called |= set(re.findall(r'(?:allowed|denied)="([A-Z0-9_]+)"', text))
     assert called <= names
-    secrets = set(re.findall(r'env_secret\(\s*"([A-Z0-9_]+)"', text))
+    secrets = set(
+        re.findall(r'env_(?:secret|given_secret|database|mail_server)\(\s*"([A-Z0-9_]+)"', text)
+    )
     return frozenset(called | {f"{name}_FILE" for name in secrets})
 
 
