@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from fuzz.seeds import ROOT, seeds_of
@@ -17,11 +18,15 @@ from fuzz.seeds import ROOT, seeds_of
 NAMES = ("sse", "calls", "requests", "streams", "answers", "headers", "bodies")
 INPUT_BYTES_MAX = 32 * 1024
 INPUT_S = 10
+MISSING = (
+    "atheris is not installed, so nothing was fuzzed: `make fuzz` installs it. By hand: pip install --require-hashes "
+    "--target .venv/atheris -r requirements-fuzz.lock, then PYTHONPATH=.venv/atheris python -m fuzz"
+)
 FIGURES = re.compile(r"#\d+\s")
 
 
 def main() -> int:
-    """Do as the command line says; 1 when something was found."""
+    """Do as the command line says; 1 when something was found, 2 when nothing could be looked for."""
     parser = argparse.ArgumentParser(prog="python -m fuzz")
     parser.add_argument("name", nargs="?", choices=NAMES, help="One target; all without it.")
     parser.add_argument("--seconds", type=int, default=60, help="For each target.")
@@ -34,6 +39,9 @@ def main() -> int:
 
         TARGETS[options.name](Path(options.file).read_bytes())
         return 0
+    if find_spec("atheris") is None:
+        print(MISSING, file=sys.stderr)
+        return 2
     if options.name:
         run(options.name, options.seconds, options.seed)
     failed = []
