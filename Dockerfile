@@ -13,8 +13,13 @@ ARG EXTRAS="otel"
 COPY requirements.lock requirements-otel.lock requirements-saml.lock requirements-parquet.lock ./
 # Each package has a wheel for Linux, so no compiler is needed; a package that had none would stop the build here.
 RUN for extra in $EXTRAS; do set -- "$@" --requirement "requirements-$extra.lock"; done \
- && .venv/bin/python -m pip install --require-hashes --only-binary :all: --requirement requirements.lock "$@" \
+ && .venv/bin/python -m pip install --no-compile --require-hashes --only-binary :all: --requirement requirements.lock "$@" \
  && .venv/bin/python -m pip uninstall --yes pip setuptools wheel
+# What nothing here reads: the pages of LiteLLM's proxy, other packages' tests, sources of translations.
+RUN packages=$(echo .venv/lib/python3*/site-packages) \
+ && rm -r "$packages/litellm/proxy/_experimental/out" \
+ && find "$packages/twisted" "$packages/autobahn" "$packages/zope" -type d \( -name test -o -name tests \) -prune -exec rm -r {} + \
+ && find "$packages" -name '*.po' -delete
 COPY . ./
 # The data folder of the build is thrown away with the secrets that settings.py makes in it.
 RUN GATEWAY_DATA_DIR=/tmp/build GATEWAY_STATIC_ROOT=/opt/llmgateway/collected \
