@@ -1,6 +1,6 @@
 """An append-only local file in which every attempt is noted before it is made, and again when it is over.
 
-Theory of operation. A process writes to segments of its own, ``<start>-<pid>-<number>.jsonl``, which it holds
+Theory of operation. A process writes to segments of its own, ``<pid>-<chance>-<number>.jsonl``, which it holds
 locked (flock) while it lives. ``open`` appends an entry as it would have to be booked if the process died now
 (status "interrupted"); ``close`` appends the same entry as it really ended, to the same segment. ``forget``
 says that the ledger has the entry. A segment that is full is retired; once all its entries are forgotten it is
@@ -21,7 +21,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from accounting.errors import JournalUnwritable
 
@@ -57,6 +57,19 @@ class Segment:
     is_retired: bool = False
 
 
+class Depth(NamedTuple):
+    """What the journal of a process holds.
+
+    ``under_way`` are attempts that are noted and not over, ``waiting`` entries that are over and that the ledger does not
+    have yet; ``bytes`` are written in all its ``segments`` together.
+    """
+
+    under_way: int
+    waiting: int
+    segments: int
+    bytes: int
+
+
 @dataclass(slots=True)
 class Journal:
     """The segments of this process. All methods may be called from any thread."""
@@ -66,6 +79,7 @@ class Journal:
     _current: Segment | None = None
     _made: int = 0
     _waiting: int = 0
+    _segments: set[Segment] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def open(self, line: bytes) -> Segment:
@@ -108,7 +122,7 @@ class Journal:
             segment.unfinished -= count
             self._waiting -= count
             if segment.is_retired and segment.unfinished == 0:
-                _remove(segment)
+                self._remove(segment)
 
     def shut(self) -> None:
         """Let go of all; segments whose entries are all booked are deleted, the others wait for a replay."""
@@ -118,7 +132,14 @@ class Journal:
                 return
             segment.is_retired = True
             if segment.unfinished == 0:
-                _remove(segment)
+                self._remove(segment)
+
+    def depth(self) -> Depth:
+        """What is in it now."""
+        with self._lock:
+            unfinished = sum(segment.unfinished for segment in self._segments)
+            used = sum(segment.used for segment in self._segments)
+            return Depth(unfinished - self._waiting, self._waiting, len(self._segments), used)
 
     @property
     def waiting(self) -> int:
@@ -146,7 +167,7 @@ class Journal:
         if old is not None:
             old.is_retired = True
             if old.unfinished == 0:
-                _remove(old)
+                self._remove(old)
         return self._current
 
     def _make_segment(self) -> Segment:
@@ -166,9 +187,17 @@ class Journal:
                 if os.fstat(descriptor).st_nlink == 0:
                     os.close(descriptor)
                     continue
-                return Segment(path, descriptor, self._map(path, descriptor))
+                segment = Segment(path, descriptor, self._map(path, descriptor))
+                self._segments.add(segment)
+                return segment
         except OSError as error:
             raise _unwritable(self.directory, error) from error
+
+    def _remove(self, segment: Segment) -> None:
+        self._segments.discard(segment)
+        segment.path.unlink(missing_ok=True)
+        segment.memory.close()
+        os.close(segment.descriptor)
 
     def _map(self, path: Path, descriptor: int) -> mmap.mmap:
         try:
@@ -193,12 +222,6 @@ def _unwritable(directory: Path, error: OSError) -> JournalUnwritable:
         "booked. See GATEWAY_DATA_DIR.",
         retry_after_s=5,
     )
-
-
-def _remove(segment: Segment) -> None:
-    segment.path.unlink(missing_ok=True)
-    segment.memory.close()
-    os.close(segment.descriptor)
 
 
 @dataclass(slots=True)

@@ -78,6 +78,23 @@ def test_what_waits_is_what_was_closed_and_is_not_booked(tmp_path):
     assert journal.waiting == 0
 
 
+def test_its_depth_is_what_is_under_way_what_waits_and_what_that_takes_on_the_disk(tmp_path):
+    journal = Journal(tmp_path, segment_bytes=SMALL)
+    assert journal.depth() == (0, 0, 0, 0)
+    first, *_others, last = (journal.open(b"x" * 100) for _ in range(4))
+    assert journal.depth() == (4, 0, 2, 404)  # 4 lines of 100 bytes and an end
+    journal.close(last, b"over")
+    assert journal.depth() == (3, 1, 2, 409)
+    journal.forget(last, 1)
+    assert journal.depth() == (3, 0, 2, 409)
+    for _ in range(3):
+        journal.close(first, b"over")
+    journal.forget(first, 3)
+    assert journal.depth() == (0, 0, 1, 106)  # the first segment is deleted
+    journal.shut()
+    assert journal.depth() == (0, 0, 0, 0)
+
+
 def test_a_full_segment_is_followed_by_another_and_deleted_once_it_is_booked(tmp_path):
     journal = Journal(tmp_path, segment_bytes=SMALL)
     segments = [journal.open(b"x" * 100) for _ in range(4)]
