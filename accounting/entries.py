@@ -86,6 +86,11 @@ def make_storable(entry: Entry) -> None:
             setattr(entry, name, _MASKER.words(text)[: TEXT_MAX[name]])
 
 
+def masked(text: str) -> str:
+    """The text without what looks like a secret in it."""
+    return _MASKER.words(text) if _SUSPICIOUS.search(text) else text
+
+
 TEXT_MAX = {
     field.name: field.max_length
     for field in UsageRecord._meta.concrete_fields

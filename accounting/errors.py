@@ -22,6 +22,7 @@ from conversion.errors import GatewayError
 
 if TYPE_CHECKING:
     from accounting.admission.values import Standing
+    from accounting.snapshot import KeyPicture
 
 
 class AccountingError(GatewayError):
@@ -33,7 +34,12 @@ class KeyMissing(AccountingError):
 
 
 class KeyRefused(AccountingError):
-    """The key is unknown, mistyped, revoked or expired; the client is not told which of the first two."""
+    """The key is unknown, mistyped, revoked or expired; the client is not told which of the first two.
+
+    ``key`` is the one that is known and may not be used.
+    """
+
+    key: "KeyPicture | None" = None
 
 
 class RateLimited(AccountingError):

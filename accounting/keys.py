@@ -300,14 +300,18 @@ def _is_usable(key: KeyPicture, now: datetime) -> bool:
 
 
 def _refusal(key: KeyPicture) -> KeyRefused:
+    refused = KeyRefused(_why_refused(key))
+    refused.key = key
+    return refused
+
+
+def _why_refused(key: KeyPicture) -> str:
     if key.revoked_at is not None:
-        return KeyRefused(
+        return (
             f"The API key {key.name!r} was revoked on {key.revoked_at:%Y-%m-%d %H:%M} UTC and is refused for good. "
             "A team lead or administrator can make a new one."
         )
     if not key.enabled or key.expires_at is None:
-        return KeyRefused(f"The API key {key.name!r} is switched off.")
+        return f"The API key {key.name!r} is switched off."
     why = " It was rotated: use the key that replaced it." if key.is_rotated else ""
-    return KeyRefused(
-        f"The API key {key.name!r} expired on {key.expires_at:%Y-%m-%d %H:%M} UTC.{why}"
-    )
+    return f"The API key {key.name!r} expired on {key.expires_at:%Y-%m-%d %H:%M} UTC.{why}"

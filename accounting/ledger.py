@@ -28,7 +28,7 @@ from django.db import DataError, Error, IntegrityError, connection, transaction
 
 from accounting import rollups, snapshot
 from accounting.entries import Entry, make_storable
-from accounting.journal import CLOSING_BYTES, Journal, Segment, dead_segments
+from accounting.journal import CLOSING_BYTES, Depth, Journal, Segment, dead_segments
 from accounting.models import UsageRecord
 from accounting.models.money import is_cost, to_pico
 from accounting.pricing import UNPRICED, cache_saved_usd, cost_of
@@ -39,6 +39,7 @@ attempts_log = logging.getLogger("accounting.attempts")
 
 Answer = TypeVar("Answer")
 
+FAILED = UsageRecord.Status.FAILED.value
 BATCH_MAX = 500
 BATCH_WAIT_S = 0.05
 DATABASE_RETRY_S = 1.0
@@ -137,6 +138,11 @@ class Ledger:
         if not self._failure and waited_s < SILENT_S:
             return ""
         return f"{self._failure or 'no answer'}, for {waited_s:.0f} s"
+
+    @property
+    def depth(self) -> Depth:
+        """What its journal holds."""
+        return self._journal.depth()
 
     def check(self) -> None:
         """See whether an attempt could be noted now.
@@ -274,9 +280,18 @@ def _name_of(error: Error) -> str:
 
 
 def log_attempts(entries: Sequence[Entry]) -> None:
-    """A line in the log for each attempt: names, counts and milliseconds; by the batch, off the hot path."""
-    if attempts_log.isEnabledFor(logging.INFO):
-        attempts_log.info("attempt", extra={"lines": [_fields_to_log(entry) for entry in entries]})
+    """A line in the log for each attempt that its request's line does not tell all of; at DEBUG one for each.
+
+    Names, counts and milliseconds; by the batch, off the hot path.
+    """
+    if attempts_log.isEnabledFor(logging.DEBUG):
+        told = entries
+    elif attempts_log.isEnabledFor(logging.INFO):
+        told = [entry for entry in entries if entry.attempt > 1 or entry.status == FAILED]
+    else:
+        return
+    if told:
+        attempts_log.info("attempt", extra={"lines": [_fields_to_log(entry) for entry in told]})
 
 
 def _fields_to_log(entry: Entry) -> dict[str, Any]:

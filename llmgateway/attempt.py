@@ -164,6 +164,7 @@ class Attempt:
         self.asked.attempt, self.asked.attempts = self, number
         self.entry = self._new_entry(number, after)
         self._segment = self._ledger.open_entry(self.entry)
+        ask.records.append(self.entry)
         live.cooldowns.begin(self.target.pk, self._began_s)
         if not provider.is_pass_through:
             self.credential = choose_credential(

@@ -27,7 +27,7 @@ def answer(ask: ClientRequest, model_id: str, *, query: Mapping[str, str]) -> by
         ModelUnknown: there is no such model for this key.
         RequestInvalid: a query parameter is out of its range.
     """
-    key = keys.authenticate(ask.secrets, now=ask.accepted_at)
+    ask.key = key = keys.authenticate(ask.secrets, now=ask.accepted_at)
     picture = snapshot.current()
     is_anthropic = ask.dialect is Dialect.ANTHROPIC_MESSAGES
     write = _anthropic_model if is_anthropic else _openai_model

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from conversion.dialects import Dialect
 
 if TYPE_CHECKING:
+    from accounting.entries import Entry
+    from accounting.snapshot import KeyPicture
     from llmgateway.tracing import Trace
 
 SESSION_HEADER = "x-claude-code-session-id"
@@ -18,7 +20,11 @@ AGENT_HEADERS = ("x-llmgateway-agent", "x-claude-code-agent-id")
 
 @dataclass(slots=True)
 class ClientRequest:
-    """One request as it came in. Header names are in lower case; ``query`` is the query string; ``accepted_s`` is a monotonic time in seconds."""
+    """One request as it came in. Header names are in lower case; ``query`` is the query string; ``accepted_s`` is a monotonic time in seconds.
+
+    What turns out on the way stands here for those who tell of it: the key, the model's name as it was asked for, and
+    the records of its attempts.
+    """
 
     id: str
     dialect: Dialect
@@ -29,6 +35,9 @@ class ClientRequest:
     accepted_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     accepted_s: float = field(default_factory=time.monotonic)
     trace: "Trace | None" = None
+    key: "KeyPicture | None" = field(default=None, init=False)
+    alias: str = field(default="", init=False)
+    records: "list[Entry]" = field(default_factory=list, init=False)
 
     @property
     def agent(self) -> str:

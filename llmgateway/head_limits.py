@@ -15,11 +15,13 @@ seconds first: closed at once, the system would tell the client of a reset, whic
 import asyncio
 from functools import cache
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 from django.conf import settings
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from llmgateway import outcomes
 from llmgateway.cork import Cork
 
 TOO_LARGE = b"431 Request Header Fields Too Large"
@@ -75,6 +77,7 @@ class HeadLimits(HttpToolsProtocol):
         self._pieces_bytes += len(data)
         if self._pieces_bytes > self._head_bytes_max and not self.transport.is_closing():
             self._is_too_large = True
+            self._note("HeadTooLarge", 431)
             self.send_400_response("")
 
     def on_message_begin(self) -> None:
@@ -110,6 +113,8 @@ class HeadLimits(HttpToolsProtocol):
             self.transport.close()
             return
         self._is_too_large = True
+        told: Any = self.scope
+        told[outcomes.REFUSED] = ("HeadTooLarge", 431)
         self.send_400_response("")
 
     def on_headers_complete(self) -> None:
@@ -122,6 +127,7 @@ class HeadLimits(HttpToolsProtocol):
             is_long and self._head_bytes() > self._head_bytes_max
         ):
             self._is_too_large = True
+            self._note("HeadTooLarge", 431)
             raise HeadTooLarge
         super().on_headers_complete()
         if self.cycle is not None:  # None where a WebSocket took over
@@ -168,6 +174,14 @@ class HeadLimits(HttpToolsProtocol):
             self.cycle.message_event.set()
         self._linger()
 
+    def _note(self, error: str, status: int, *, took_s: float = 0) -> None:
+        scope = {
+            "method": self.parser.get_method().decode("latin-1"),
+            "path": unquote(self.url.partition(b"?")[0].decode("latin-1")),
+            "headers": self.headers[: self._headers_max],
+        }
+        outcomes.note_unread(scope, status=status, error=error, took_s=took_s)
+
     def _wait_for_head(self) -> None:
         self._stop_waiting()
         self._timer = self.loop.call_later(
@@ -184,6 +198,7 @@ class HeadLimits(HttpToolsProtocol):
         if self.transport.is_closing() or self._messages != messages:
             return
         if self._is_in_head:
+            self._note("HeadTooSlow", 408, took_s=settings.BODY_READ_TIMEOUT_S)
             self._refuse(
                 TOO_SLOW,
                 f"the headers did not arrive within {settings.BODY_READ_TIMEOUT_S} s (GATEWAY_BODY_READ_TIMEOUT_S)",

@@ -25,13 +25,15 @@ from django.http.response import HttpResponseBase
 from django.urls import Resolver404, ResolverMatch, get_resolver
 from django.utils.functional import cached_property
 
-from conversion.dialects import Dialect
+from accounting.errors import KeyRefused
+from accounting.snapshot import KeyPicture
 from conversion.errors import GatewayError
-from llmgateway import bodies, metrics
+from llmgateway import bodies, outcomes
 from llmgateway.answers import EventStream, error_answer
 from llmgateway.body_room import Room, Share
 from llmgateway.errors import InternalFault, PathUnknown, RequestTooLarge, RequestTooSlow
 from llmgateway.exchange import new_request_id
+from llmgateway.outcomes import dialect_of
 from llmgateway.tasks import spawn
 from llmgateway.wire import Message, Send, Wire
 
@@ -43,7 +45,7 @@ SHORT_BYTES = 64 * 1024
 FOR_KEYS = "/v1/"
 Receive = Callable[[], Awaitable[Message]]
 Scope = Mapping[str, Any]
-CheckSender = Callable[[Iterable[tuple[bytes, bytes]]], Awaitable[None]]
+CheckSender = Callable[[Iterable[tuple[bytes, bytes]]], Awaitable[KeyPicture]]
 
 
 class ClientGone(Exception):
@@ -120,7 +122,9 @@ class LeanHandler(ASGIHandler):
                 response = request
             await send_answer(response, wire)
         except ClientGone:
-            pass
+            wire.client_is_gone = True
+            # What its trailers were refused with is told on the connection, past the wire.
+            wire.error, wire.status = scope.get(outcomes.REFUSED, ("", 0))
         except asyncio.CancelledError:
             if not wire.client_is_gone or task.uncancel() > 0:
                 raise
@@ -129,8 +133,8 @@ class LeanHandler(ASGIHandler):
             share.end()
             if watch is not None:
                 watch.stop()
-            if wire.after is not None:
-                wire.after(wire)
+            if scope["path"].startswith(outcomes.PREFIX):
+                outcomes.note(scope, wire)
 
     async def _read_request(
         self,
@@ -141,10 +145,10 @@ class LeanHandler(ASGIHandler):
         share: Share,
     ) -> HotRequest | HttpResponseBase:
         """The request with its body, or the answer that says why it is not read."""
-        request_id = new_request_id()
+        wire.request_id = request_id = new_request_id()
         headers = _CLOSE
         try:
-            encoding, bytes_max = await self._look_at_head(scope)
+            encoding, bytes_max = await self._look_at_head(scope, wire)
             body = await self._read_body(receive, task, share, bytes_max)
             if encoding and body:
                 headers = _NO_TEXTS
@@ -152,13 +156,10 @@ class LeanHandler(ASGIHandler):
                 body = await bodies.unpack(body, encoding, bytes_max=bytes_max, take=share.take)
                 share.give(packed_bytes)
         except GatewayError as error:
-            dialect = dialect_of(scope)
-            wire.error = type(error).__name__
-            metrics.note_refused(dialect.value, wire.error)
-            return error_answer(error, dialect, request_id=request_id, headers=headers)
+            return refuse(error, scope, wire, headers)
         return HotRequest(scope, body, wire=wire, gateway_id=request_id)
 
-    async def _look_at_head(self, scope: Scope) -> tuple[str, int]:
+    async def _look_at_head(self, scope: Scope, wire: Wire) -> tuple[str, int]:
         """How the body is compressed, and how many bytes it may have, where its head lets it be read.
 
         Raises:
@@ -176,7 +177,7 @@ class LeanHandler(ASGIHandler):
             return "", self._body_bytes_max
         bytes_max = self._short_bytes
         if scope["path"].startswith(FOR_KEYS):
-            await self._check_sender(raw_headers)
+            wire.key = await self._check_sender(raw_headers)
             bytes_max = self._body_bytes_max
         if length_bytes > bytes_max:
             raise self._too_large(bytes_max)
@@ -239,7 +240,7 @@ class LeanHandler(ASGIHandler):
             match = self._resolve(request.path_info)
         except Resolver404:
             error = PathUnknown(f"There is nothing at {request.path_info[:200]}.")
-            return error_answer(error, dialect_of(request.scope), request_id=request.gateway_id)
+            return refuse(error, request.scope, request.wire)
         request.resolver_match = match
         try:
             response: HttpResponseBase = await match.func(request, *match.args, **match.kwargs)
@@ -251,7 +252,7 @@ class LeanHandler(ASGIHandler):
             fault = InternalFault(
                 f"The gateway failed inside; its log has the reason under {request.gateway_id}."
             )
-            return error_answer(fault, dialect_of(request.scope), request_id=request.gateway_id)
+            return refuse(fault, request.scope, request.wire)
         return response
 
 
@@ -265,12 +266,14 @@ def header_values(scope: Scope, wanted: bytes) -> list[str]:
     return [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
 
 
-def dialect_of(scope: Scope) -> Dialect:
-    """The dialect to tell an error in before the view is known: Anthropic's at its paths or with its header."""
-    if scope["path"].startswith("/v1/messages"):
-        return Dialect.ANTHROPIC_MESSAGES
-    is_anthropic = any(name == b"anthropic-version" for name, _value in scope["headers"])
-    return Dialect.ANTHROPIC_MESSAGES if is_anthropic else Dialect.OPENAI_CHAT
+def refuse(
+    error: GatewayError, scope: Scope, wire: Wire, headers: Mapping[str, str] = _NO_TEXTS
+) -> HttpResponseBase:
+    """The error as an answer to a request that no view has understood."""
+    wire.error = type(error).__name__
+    if isinstance(error, KeyRefused):
+        wire.key = error.key
+    return error_answer(error, dialect_of(scope), request_id=wire.request_id, headers=headers)
 
 
 class Watch:

@@ -4,16 +4,17 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from accounting import keys
+from accounting.snapshot import KeyPicture
 from llmgateway.auth import find_secrets
 from llmgateway.current import runtime
 
 
-async def check_sender(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Nothing, where the headers hold a key that is taken; the request's story asks again when it is read.
+async def check_sender(headers: Iterable[tuple[bytes, bytes]]) -> KeyPicture:
+    """The key that the headers hold, where it is taken; the request's story asks again when it is read.
 
     Raises:
         KeyMissing, KeyRefused: they do not.
     """
     await runtime()  # which reads the keys where nobody has yet
     named = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
-    keys.authenticate(find_secrets(named), now=datetime.now(UTC))
+    return keys.authenticate(find_secrets(named), now=datetime.now(UTC))

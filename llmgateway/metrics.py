@@ -1,6 +1,6 @@
-"""What the process tells Prometheus: attempts, times, tokens and cost by path, and what is under way.
+"""What the process tells Prometheus: requests, attempts, times, tokens and cost by path, and what is under way.
 
-Counted by the ledger's writing thread, in batches, so that no request waits for it. Several workers of one machine keep
+Counted by the ledger's writing thread and the teller's, in batches, so that no request waits for it. Several workers of one machine keep
 their figures in files beside each other (``PROMETHEUS_MULTIPROC_DIR``, set by ``manage.py serve``), and whichever is
 asked tells the sums; each machine is asked by itself.
 """
@@ -18,6 +18,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from accounting.entries import Entry
+from accounting.journal import Depth
+from llmgateway.outcomes import Outcome
 from routing import snapshot
 from routing.live import Live
 from routing.providers import KINDS
@@ -28,10 +30,23 @@ SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 PATH_LABELS = ("provider", "kind", "path")
 
 registry = CollectorRegistry()
+requests_total = Counter(
+    "llmgateway_requests",
+    "Client requests, by how they ended and the class of what the client was told went wrong.",
+    ("dialect", "outcome", "error"),
+    registry=registry,
+)
+request_seconds = Histogram(
+    "llmgateway_request_duration_seconds",
+    "From the client's request, before its body is read, to the end of its answer.",
+    ("endpoint", "outcome"),
+    buckets=SECONDS,
+    registry=registry,
+)
 attempts_total = Counter(
     "llmgateway_attempts",
-    "Upstream calls, by how they ended.",
-    (*PATH_LABELS, "status"),
+    "Upstream calls, by how they ended and what failed ones failed with.",
+    (*PATH_LABELS, "status", "error"),
     registry=registry,
 )
 fallbacks_total = Counter(
@@ -74,7 +89,8 @@ unpriced_total = Counter(
 )
 refused_total = Counter(
     "llmgateway_refused_requests",
-    "Requests that were answered with an error, by its class.",
+    "Requests whose client was told of an error, by its class."
+    " The same as llmgateway_requests_total where error is not empty.",
     ("dialect", "error"),
     registry=registry,
 )
@@ -89,7 +105,14 @@ def _gauge(name: str, sentence: str, labels: tuple[str, ...] = (), *, of_all: Of
 
 
 under_way = _gauge(
-    "llmgateway_requests_under_way", "Client requests that are being answered.", of_all="livesum"
+    "llmgateway_requests_under_way",
+    "Client requests that are being answered, by all workers of the machine.",
+    of_all="livesum",
+)
+open_streams = _gauge(
+    "llmgateway_open_streams",
+    "Those of them that are answered by a stream, also one that has yet to begin.",
+    of_all="livesum",
 )
 running = _gauge(
     "llmgateway_provider_requests_running",
@@ -110,6 +133,17 @@ records_waiting = _gauge(
     "llmgateway_usage_records_waiting",
     "Usage records that are not in the database yet.",
     of_all="livesum",
+)
+journal_under_way = _gauge(
+    "llmgateway_journal_attempts_under_way",
+    "Attempts that the journal has noted and that are not over.",
+    of_all="livesum",
+)
+journal_segments = _gauge(
+    "llmgateway_journal_segments", "Files of the journal, of 8 MiB each.", of_all="livesum"
+)
+journal_bytes = _gauge(
+    "llmgateway_journal_bytes", "Bytes that are written in them.", of_all="livesum"
 )
 logs_dropped = _gauge(
     "llmgateway_request_logs_dropped",
@@ -133,7 +167,7 @@ def observe(entries: Sequence[Entry]) -> None:
     counts: defaultdict[tuple[Counter, tuple[str, ...]], float] = defaultdict(float)
     for entry in entries:
         labels = (entry.provider, entry.provider_kind, path_of(entry.provider_kind))
-        counts[attempts_total, (*labels, entry.status)] += 1
+        counts[attempts_total, (*labels, entry.status, entry.error)] += 1
         if entry.after_error:
             counts[fallbacks_total, (*labels, entry.after_error)] += 1
         if entry.duration_ms is not None:
@@ -150,6 +184,20 @@ def observe(entries: Sequence[Entry]) -> None:
             counts[unpriced_total, (entry.provider,)] += 1
     for (counter, of_counter), amount in counts.items():
         counter.labels(*of_counter).inc(amount)
+
+
+def observe_requests(outcomes: Sequence[Outcome]) -> None:
+    """Count client requests that are over, as above."""
+    counts: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+    for outcome in outcomes:
+        word = outcome.word
+        counts[outcome.dialect.value, word, outcome.error] += 1
+        endpoint = outcome.endpoint or "other"
+        _child(request_seconds, (endpoint, word)).observe(outcome.ended_s - outcome.began_s)
+    for (dialect, word, error), amount in counts.items():
+        requests_total.labels(dialect, word, error).inc(amount)
+        if error:
+            refused_total.labels(dialect, error).inc(amount)
 
 
 def _tokens(entry: Entry) -> tuple[tuple[str, int | None], ...]:
@@ -174,25 +222,21 @@ def path_of(kind: str) -> str:
     return "litellm" if known and known.is_litellm else "direct"
 
 
-def note_refused(dialect: str, error: str) -> None:
-    """Count a request that was answered with an error."""
-    refused_total.labels(dialect, error).inc()
-
-
 def note_state(
     turns: TurnBook,
     live: Live,
     *,
     requests: int,
-    records: int,
+    streams: int,
+    journal: Depth,
     dropped: int,
     is_redis_away: bool,
     now_s: float,
 ) -> None:
     """Note what this process holds now.
 
-    ``requests`` are those under way, ``records`` the usage records that wait to be written, ``dropped`` the request
-    logs that were given up.
+    ``requests`` are those under way, ``streams`` those of them that are streamed, ``dropped`` the request logs that
+    were given up.
     """
     held = snapshot.in_force()
     slugs = {provider.pk: provider.slug for provider in held.providers.values()} if held else {}
@@ -202,7 +246,11 @@ def note_state(
     left = live.cooldowns.state(now_s).values()
     cooling.set(sum(seconds > 0 for seconds, _failures, _reason in left))
     under_way.set(requests)
-    records_waiting.set(records)
+    open_streams.set(streams)
+    records_waiting.set(journal.waiting)
+    journal_under_way.set(journal.under_way)
+    journal_segments.set(journal.segments)
+    journal_bytes.set(journal.bytes)
     logs_dropped.set(dropped)
     snapshot_number.set(held.number if held else -1)
     limits_apart.set(is_redis_away)

@@ -73,7 +73,9 @@ async def serve_key(
 
     A plan that somebody else made is followed; who makes the recorder sees all that crosses.
     """
+    ask.key = key
     call = read_call(ask.dialect, ask.body)  # what they ask
+    ask.alias = call.alias
     origin = origin_of(ask, call, key)  # whom it is booked to
     plan = plan or plan_for(ask, key, call, runtime, project=origin.project)  # where it may go
     if call.stream:

@@ -105,6 +105,7 @@ class Relay:
         return round((time.monotonic() - self._attempt.asked.ask.accepted_s) * 1000)
 
     def _error_event(self, error: GatewayError) -> bytes:
+        self._wire.error = type(error).__name__
         ask = self._attempt.asked.ask
         row = row_for(error, ask.dialect)
         return write_error_event(ask.dialect, row.type, error.message, ask.id, code=row.code)

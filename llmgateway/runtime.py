@@ -39,6 +39,7 @@ from llmgateway.live_view.publishing import Publisher
 from llmgateway.postgres import waits
 from llmgateway.provider_checks import ProviderChecks
 from llmgateway.tasks import spawn
+from llmgateway.teller import Teller
 from routing import snapshot as routing_snapshot
 from routing import versions
 from routing.live import Live
@@ -89,6 +90,7 @@ class Runtime:
         self.under_way: dict[str, Asked] = {}
         self.live_view = Publisher(self.under_way)
         self.tracer = self._make_tracer()
+        self.teller = Teller(lambda: self.tracer)
         self.ledger = Ledger(journal_dir, observe=self._observe, prepare=waits.bear_silence)
         self.gate: Gate = self._make_gate()
         self.request_logs = RequestLogs(
@@ -121,6 +123,7 @@ class Runtime:
             if self.state is State.SERVING:
                 return
             await self.refresh()
+            self.teller.start()
             self.ledger.start()
             self.request_logs.start()
             self._loops = [
@@ -155,6 +158,7 @@ class Runtime:
             asyncio.to_thread(self.request_logs.close),
             within_s=STOP_S + 1,
         )
+        self.teller.close()
         if self.tracer is not None:
             await self._end(asyncio.to_thread(self.tracer.close), within_s=2 * PART_STOP_S + 1)
         closing = asyncio.get_running_loop().run_in_executor(self._thread, close_connection)
@@ -218,7 +222,8 @@ class Runtime:
             self.turns,
             self.live,
             requests=len(self.under_way),
-            records=self.ledger.waiting,
+            streams=sum(asked.call.stream for asked in self.under_way.values()),
+            journal=self.ledger.depth,
             dropped=self.request_logs.dropped,
             is_redis_away=bool(self.gate.failure),
             now_s=time.monotonic(),

@@ -51,8 +51,9 @@ async def count(ask: ClientRequest, runtime: Runtime) -> Count:
         RequestInvalid: the body is no Messages request.
         ModelUnknown, NoTarget: there is nobody to answer such a request.
     """
-    key = keys.authenticate(ask.secrets, now=ask.accepted_at)
+    ask.key = key = keys.authenticate(ask.secrets, now=ask.accepted_at)
     call = read_count_call(ask.body)
+    ask.alias = call.alias
     target = pipeline.plan_for(ask, key, call, runtime, project=project_of(ask, key)).targets[0]
     told = None
     with suppress(TransformationFailed):  # the request itself will tell of it

@@ -2,7 +2,7 @@
 
 Theory of operation. Off, nothing here is imported. On, the hot path only makes ids: for the request, under the
 client's ``traceparent`` where it sends one, and for each attempt, whose ``traceparent`` goes upstream. Spans are made
-of booked usage records, in the ledger's thread, and exported by the SDK's own batching processor in a thread of its
+of booked usage records in the ledger's thread, of requests in the teller's, and exported by the SDK's own batching processor in a thread of its
 own. No content is ever told. Names: OpenTelemetry's semantic conventions for generative AI (read November 2026); what
 they have no name for is called ``llmgateway.…``.
 """
@@ -24,11 +24,10 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from accounting.entries import Entry
+from accounting.entries import Entry, masked
 from conversion.dialects import Dialect
 from llmgateway import __name__ as package
-from llmgateway.exchange import ClientRequest
-from llmgateway.wire import Wire
+from llmgateway.outcomes import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +43,9 @@ OPERATIONS: Mapping[str, str] = {
     Dialect.OPENAI_COMPLETIONS.value: "text_completion",
     Dialect.OPENAI_EMBEDDINGS.value: "embeddings",
 }
-PATHS: Mapping[str, str] = {
-    Dialect.ANTHROPIC_MESSAGES.value: "/v1/messages",
-    Dialect.OPENAI_CHAT.value: "/v1/chat/completions",
-    Dialect.OPENAI_COMPLETIONS.value: "/v1/completions",
-    Dialect.OPENAI_EMBEDDINGS.value: "/v1/embeddings",
-}
+OTHER_ENDS: Mapping[str, str] = {"client_closed": "ClientGone", "interrupted": "Interrupted"}
+"""What is told for an error where the client was told of none."""
+OUR_FAULT = ("failed", "interrupted")
 SCOPE = InstrumentationScope(package)
 
 
@@ -76,9 +72,9 @@ class Tracer:
         self._processor = BatchSpanProcessor(exporter)
         self._attempts: OrderedDict[str, tuple[Trace, int]] = OrderedDict()
 
-    def begin(self, ask: ClientRequest) -> Trace:
+    def begin(self, traceparent: str) -> Trace:
         """The trace of a request: the client's, or a new one."""
-        told = TRACEPARENT.fullmatch(ask.headers.get("traceparent", ""))
+        told = TRACEPARENT.fullmatch(traceparent)
         if told and int(told[1], 16) and int(told[2], 16):
             is_sampled = bool(int(told[3], 16) & 1)
             return Trace(int(told[1], 16), _chance(64), int(told[2], 16), is_sampled)
@@ -100,34 +96,33 @@ class Tracer:
             if known is not None:
                 self._processor.on_end(self._attempt_span(entry, *known))
 
-    def over(self, trace: Trace, ask: ClientRequest, wire: Wire) -> None:
-        """Make the span of a request that is over."""
+    def over(self, outcome: Outcome) -> None:
+        """Make the span of a request that is over. Called in the teller's thread."""
+        trace = outcome.trace or self.begin(outcome.header(b"traceparent"))
         if not trace.is_sampled:
             return
-        status = wire.status
-        error = wire.error or ("ClientGone" if wire.client_is_gone else "")
-        path = PATHS.get(ask.dialect.value, "/v1/")
-        attributes: dict[str, Any] = {
-            "http.request.method": "POST",
-            "http.route": path,
-            "url.path": path,
-            "llmgateway.request_id": ask.id,
+        error = outcome.error or OTHER_ENDS.get(outcome.word, "")
+        told = {
+            "http.request.method": outcome.method,
+            "http.route": outcome.endpoint or None,
+            "url.path": masked(outcome.path),
+            "http.response.status_code": outcome.status or None,
+            "error.type": error or None,
+            "llmgateway.request_id": outcome.id,
+            "llmgateway.outcome": outcome.word,
         }
-        if status:
-            attributes["http.response.status_code"] = status
-        if error:
-            attributes["error.type"] = error
-        began_ns = round(ask.accepted_at.timestamp() * 1e9)
+        ended_ns = time.time_ns() - round((time.monotonic() - outcome.ended_s) * 1e9)
         span = self._span(
-            f"POST {path}",
+            f"{outcome.method} {outcome.endpoint}".strip(),
             trace,
             trace.span_id,
             trace.parent,
-            began_ns,
-            time.time_ns(),
-            attributes,
+            ended_ns - round((outcome.ended_s - outcome.began_s) * 1e9),
+            ended_ns,
+            {name: value for name, value in told.items() if value is not None},
             kind=SpanKind.SERVER,
-            error=error,
+            # A server's span is no error where the client's request was one, or the client left.
+            error=error if outcome.word in OUR_FAULT else "",
         )
         self._processor.on_end(span)
 

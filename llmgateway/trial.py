@@ -8,11 +8,12 @@ from accounting import keys
 from accounting.request_logs import Capture
 from accounting.snapshot import KeyPicture
 from conversion.errors import GatewayError
-from llmgateway import current, pipeline
+from llmgateway import current, outcomes, pipeline
 from llmgateway.exchange import ClientRequest
 from llmgateway.explained import pretty
 from llmgateway.explanation import masker_for
 from llmgateway.lean_handler import send_answer
+from llmgateway.outcomes import PATHS
 from llmgateway.recording import MakeRecorder, recorder_for
 from llmgateway.views import failed
 from llmgateway.wire import Message, Wire
@@ -89,14 +90,18 @@ async def serve(
 ) -> None:
     """Answer a request in the name of a key onto the wire, as one that came from outside; errors go there, too."""
     runtime = await current.runtime()
+    wire.ask = ask
     try:
-        keys.check(key, now=datetime.now(UTC))
-        answer = await pipeline.serve_key(
-            key, ask, wire, runtime, plan=plan, make_recorder=make_recorder
-        )
-    except GatewayError as error:
-        answer = failed(error, ask, wire)
-    await send_answer(answer, wire)
+        try:
+            keys.check(key, now=datetime.now(UTC))
+            answer = await pipeline.serve_key(
+                key, ask, wire, runtime, plan=plan, make_recorder=make_recorder
+            )
+        except GatewayError as error:
+            answer = failed(error, ask, wire)
+        await send_answer(answer, wire)
+    finally:
+        outcomes.note({"method": "POST", "path": PATHS[ask.dialect], "headers": ()}, wire)
 
 
 def _masked(ask: ClientRequest, kept: Kept) -> SentAnswer:

@@ -1,15 +1,14 @@
 """HTTP in, HTTP out for the hot path; no decisions."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
-from functools import partial
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
+from accounting.errors import KeyRefused
 from conversion.dialects import Dialect
 from conversion.errors import GatewayError
 from conversion.sse import write_error_event
@@ -20,10 +19,9 @@ from llmgateway.auth import find_secrets
 from llmgateway.current import runtime
 from llmgateway.errors import MethodNotAllowed, PathUnknown, ShuttingDown, row_for, told_by
 from llmgateway.exchange import ClientRequest
-from llmgateway.lean_handler import HotRequest, dialect_of
+from llmgateway.lean_handler import HotRequest, refuse
+from llmgateway.outcomes import dialect_of
 from llmgateway.wire import Wire
-
-log = logging.getLogger("llmgateway.requests")
 
 View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]
 
@@ -38,8 +36,7 @@ def answering(dialect: Dialect) -> View:
                 raise MethodNotAllowed(f"{hot.path_info} takes POST, not {hot.method}.")
             held = await runtime()
             if held.tracer is not None:
-                ask.trace = trace = held.tracer.begin(ask)
-                hot.wire.after = partial(held.tracer.over, trace, ask)
+                ask.trace = held.tracer.begin(ask.headers.get("traceparent", ""))
             return await pipeline.serve(ask, hot.wire, held)
         except GatewayError as error:
             return failed(error, ask, hot.wire)
@@ -58,7 +55,7 @@ def read_request(request: HotRequest, dialect: Dialect) -> ClientRequest:
     headers = {
         name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]
     }
-    return ClientRequest(
+    ask = request.wire.ask = ClientRequest(
         id=request.gateway_id,
         dialect=dialect,
         body=request.body,
@@ -66,14 +63,14 @@ def read_request(request: HotRequest, dialect: Dialect) -> ClientRequest:
         secrets=find_secrets(headers),
         query=request.scope.get("query_string", b"").decode("latin-1"),
     )
+    return ask
 
 
 def failed(error: GatewayError, ask: ClientRequest, wire: Wire) -> HttpResponseBase:
     """The error as an answer; as the only event of a stream that pings had to begin already."""
-    name = type(told_by(error)).__name__
-    log.info("request failed", extra={"request_id": ask.id, "error": name})
-    metrics.note_refused(ask.dialect.value, name)
-    wire.error = name
+    wire.error = type(told_by(error)).__name__
+    if isinstance(error, KeyRefused):
+        ask.key = error.key
     wire.stop_pings()
     if not wire.is_started:
         headers = limit_headers(getattr(error, "standings", ()), ask.dialect)
@@ -149,4 +146,4 @@ async def unknown(request: HttpRequest, **_words: str) -> HttpResponseBase:
     """Anything else below /v1/."""
     hot = cast("HotRequest", request)
     error = PathUnknown(f"There is nothing at {request.path_info[:200]}.")
-    return error_answer(error, dialect_of(hot.scope), request_id=hot.gateway_id)
+    return refuse(error, hot.scope, hot.wire)

@@ -6,10 +6,15 @@ lazily: a piece that is sent only stores the time.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmgateway.tasks import spawn
+
+if TYPE_CHECKING:
+    from accounting.snapshot import KeyPicture
+    from llmgateway.exchange import ClientRequest
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -19,13 +24,13 @@ RawHeaders = list[tuple[bytes, bytes]]
 class Wire:
     """Sends one HTTP answer. ``bytes_sent`` counts its body; ``client_is_gone`` is set by who watches for that.
 
-    ``status`` is 0 until the answer has begun; ``error`` is the class of what the client was told went wrong. ``after``
-    is called once the request is over, however it ended.
+    ``status`` is 0 until the answer has begun; ``error`` is the class of what the client was told went wrong. ``ask`` is
+    what it asked, once that was read; ``key`` is whose it is, where that is known before.
     """
 
     __slots__ = (
         "_early_headers", "_is_sending", "_loop", "_ping", "_ping_after_s", "_send", "_sent_at", "_timer",
-        "after", "bytes_sent", "client_is_gone", "error", "is_ended", "is_started", "status",
+        "ask", "began_s", "bytes_sent", "client_is_gone", "error", "is_ended", "is_started", "key", "request_id", "status",
     )  # fmt: skip
 
     def __init__(self, send: Send) -> None:
@@ -43,7 +48,10 @@ class Wire:
         self.is_ended = False
         self.status = 0
         self.error = ""
-        self.after: Callable[[Wire], None] | None = None
+        self.began_s = time.monotonic()
+        self.request_id = ""
+        self.key: KeyPicture | None = None
+        self.ask: ClientRequest | None = None
 
     async def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Send status and headers; without effect if pings had to start the answer already."""

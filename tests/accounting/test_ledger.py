@@ -645,6 +645,31 @@ def test_an_attempt_has_a_line_in_the_log_without_anything_it_said(caplog):
     assert "what the provider said" not in str(vars(record))
 
 
+@pytest.mark.parametrize(
+    ("status", "attempt", "is_told"),
+    [
+        ("succeeded", 1, False),
+        ("client_closed", 1, False),
+        ("succeeded", 2, True),
+        ("failed", 1, True),
+        ("interrupted", 3, True),
+    ],
+)
+def test_an_attempt_that_its_requests_line_tells_all_of_has_none_of_its_own(
+    caplog, status, attempt, is_told
+):
+    entry = make_entry(status=status, attempt=attempt)
+    with caplog.at_level("INFO", logger="accounting.attempts"):
+        ledger_module.log_attempts([entry])
+    assert bool(caplog.records) == is_told
+
+    caplog.clear()
+    with caplog.at_level("DEBUG", logger="accounting.attempts"):
+        ledger_module.log_attempts([entry])
+    [record] = caplog.records
+    assert [fields["attempt"] for fields in record.lines] == [attempt]
+
+
 def test_the_lines_can_be_switched_off(caplog):
     with caplog.at_level("WARNING", logger="accounting.attempts"):
         ledger_module.log_attempts([make_entry()])

@@ -8,7 +8,7 @@ import orjson
 import pytest
 import uvicorn
 
-from llmgateway import head_limits
+from llmgateway import head_limits, outcomes
 from llmgateway.head_limits import HeadLimits
 from llmgateway.tasks import spawn
 from tests.waiting import PATIENCE_S
@@ -239,3 +239,36 @@ async def test_who_sends_far_too_much_before_it_reads_is_told_why_all_the_same(p
 
     assert told.startswith(b"HTTP/1.1 431 ")
     assert b"GATEWAY_HEADER_BYTES_MAX" in told
+
+
+@pytest.fixture
+def book():
+    """What is noted of requests that are over."""
+    held, made = outcomes.held(), outcomes.Book()
+    outcomes.hold(made)
+    yield made
+    outcomes.hold(held)
+
+
+@pytest.mark.parametrize("pieces", [1, 6])
+async def test_a_head_that_is_too_large_is_noted_where_it_is_for_the_gateway(port, book, pieces):
+    for path in (b"/x", b"/v1/messages?key=1"):
+        head = b"POST " + path + b" HTTP/1.1\r\nhost: h\r\n"
+        sent = [head, *[header(6000 // pieces)] * pieces]
+        await ask(port, *(sent if pieces > 1 else [b"".join(sent) + b"\r\n"]), pause_s=0.01)
+    (outcome,) = book.take(9)
+    assert (outcome.method, outcome.path, outcome.status) == ("POST", "/v1/messages", 431)
+    assert (outcome.dialect, outcome.error, outcome.word) == (
+        "anthropic_messages",
+        "HeadTooLarge",
+        "refused",
+    )
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_head_that_does_not_arrive_is_noted(port, book):
+    await ask(port, b"GET /v1/models HTTP/1.1\r\nhost: h\r\n")
+    (outcome,) = book.take(9)
+    assert (outcome.method, outcome.path, outcome.status) == ("GET", "/v1/models", 408)
+    assert (outcome.dialect, outcome.error) == ("openai_chat", "HeadTooSlow")
+    assert outcome.ended_s - outcome.began_s >= 1

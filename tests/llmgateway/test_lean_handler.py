@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
 from accounting.errors import KeyRefused
+from llmgateway import outcomes
 from llmgateway.body_room import Room
 from llmgateway.lean_handler import SHORT_BYTES, LeanHandler
 
@@ -267,3 +268,28 @@ async def test_a_body_has_its_room_until_its_request_is_over(monkeypatch):
     assert seen == [4, 2]
     assert gone.sent == []
     assert room.taken == 0
+
+
+@pytest.fixture
+def book():
+    """What is noted of requests that are over."""
+    held, made = outcomes.held(), outcomes.Book()
+    outcomes.hold(made)
+    yield made
+    outcomes.hold(held)
+
+
+async def test_requests_below_v1_are_noted_and_nothing_else(book):
+    await ask(Client(b""), "/echo")
+    await ask(Client(b""), "/v1/chat")
+    (outcome,) = book.take(9)
+    assert (outcome.path, outcome.status, outcome.error) == ("/v1/chat", 500, "InternalFault")
+
+
+async def test_a_body_that_does_not_come_is_noted_and_so_is_a_client_that_leaves(book):
+    await ask(Client(None), "/v1/messages", body_within_s=0.1)
+    await ask(Client(leaves=True), "/v1/messages")
+    slow, gone = book.take(9)
+    assert (slow.status, slow.error, slow.word) == (408, "RequestTooSlow", "refused")
+    assert slow.ended_s - slow.began_s >= 0.1
+    assert (gone.status, gone.error, gone.word) == (0, "", "client_closed")

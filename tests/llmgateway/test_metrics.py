@@ -17,7 +17,8 @@ ASK = {"model": ALIAS, "max_tokens": 100, "messages": [{"role": "user", "content
 
 
 async def figures(gateway: Serving) -> dict[str, float]:
-    """Every sample by its name and labels."""
+    """Every sample by its name and labels, with all requests that are over."""
+    gateway.runtime.teller.tell()
     answer = await gateway.http.get("/metrics", headers={"x-api-key": ""})
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain")
@@ -44,8 +45,8 @@ async def test_attempts_tokens_and_cost_are_counted_by_path(gateway, upstream):
         return after.get(name, 0) - before.get(name, 0)
 
     path = 'kind="openrouter",path="direct",provider="openrouter"'
-    assert grown(f'llmgateway_attempts_total{{{path},status="succeeded"}}') == 2
-    assert grown(f'llmgateway_attempts_total{{{path},status="failed"}}') == 1
+    assert grown(f'llmgateway_attempts_total{{error="",{path},status="succeeded"}}') == 2
+    assert grown(f'llmgateway_attempts_total{{error="UpstreamBroken",{path},status="failed"}}') == 1
     assert grown('llmgateway_tokens_total{provider="openrouter",type="prompt"}') == 40
     assert (
         round(grown('llmgateway_cost_usd_total{path="direct",provider="openrouter"}'), 9) == 0.00025
@@ -102,7 +103,12 @@ import os, sys, time
 import django
 django.setup()
 from llmgateway import metrics
-metrics.note_refused("openai_chat", "KeyRefused")
+from conversion.dialects import Dialect
+from llmgateway.outcomes import Outcome
+refused = Outcome("req_1", Dialect.OPENAI_CHAT, "POST", "/v1/x", 401, "KeyRefused", False, True, 0, 1)
+metrics.observe_requests([refused])
+metrics.open_streams.set(int(sys.argv[1]))
+metrics.journal_bytes.set(int(sys.argv[1]))
 metrics.under_way.set(int(sys.argv[1]))
 metrics.snapshot_number.set(int(sys.argv[1]))
 if sys.argv[2] == "tell":
@@ -138,5 +144,12 @@ def test_workers_of_one_machine_are_told_together_and_dead_ones_only_for_what_th
 
     refused = 'llmgateway_refused_requests_total{dialect="openai_chat",error="KeyRefused"} 3.0'
     assert refused in told
+    assert (
+        'llmgateway_requests_total{dialect="openai_chat",error="KeyRefused",outcome="refused"} 3.0'
+        in told
+    )
+    assert 'llmgateway_request_duration_seconds_sum{endpoint="other",outcome="refused"} 3.0' in told
+    assert "llmgateway_open_streams 7.0" in told
+    assert "llmgateway_journal_bytes 7.0" in told
     assert "llmgateway_requests_under_way 7.0" in told  # 3 + 4
     assert "llmgateway_snapshot_number 3.0" in told
