@@ -16,10 +16,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from accounting import keys
+from accounting import snapshot as keys_snapshot
 from accounting.models import VirtualKey
 from conversion.dialects import Dialect
-from llmgateway import outcomes, views
+from llmgateway import outcomes, trial, views
 from llmgateway.asgi import hot
+from llmgateway.exchange import ClientRequest
 from llmgateway.logs import JsonFormatter, LineFormatter
 from llmgateway.outcomes import Outcome
 from llmgateway.tracing import Tracer
@@ -312,6 +314,16 @@ async def test_lists_and_counts_have_a_line_and_their_own_times(told: Told):
             f'{{endpoint="{endpoint}",outcome="succeeded"}}'
         )
         assert after[name] - before.get(name, 0) == 1
+
+
+async def test_what_is_sent_from_a_page_is_told_as_what_it_is_sent_as(told: Told):
+    (key,) = keys_snapshot.current().by_digest.values()
+    ask = ClientRequest("req_1", Dialect.ANTHROPIC_MESSAGES, json.dumps(ASK).encode(), {}, ())
+    await trial.send(ask, key)
+    (line,) = await told.of()
+
+    assert (line["request_id"], line["path"], line["status"]) == ("req_1", "/v1/messages", 200)
+    assert (line["team"], line["attempts"], line["outcome"]) == ("alder", 1, "succeeded")
 
 
 async def test_a_bug_is_a_failure_of_ours(told: Told, monkeypatch):
