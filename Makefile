@@ -82,7 +82,7 @@ check: setup-dev
 
 test: check .venv/claude-code/installed .venv/litellm-proxy/installed
 	$(BIN)/coverage erase
-	$(BIN)/python -m pytest --cov --cov-report= --cov-config=pyproject.toml -n $${TEST_WORKERS:-2} --dist loadgroup
+	$(BIN)/python -m pytest --cov --cov-report= --cov-config=pyproject.toml -n $${TEST_WORKERS:-2}
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --include='conversion/*,accounting/pricing.py' --fail-under=100
 

@@ -11,6 +11,7 @@ from hypothesis import settings
 
 from accounting.audit import guard
 from tests.rows import take_back_quickly
+from tests.shares import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 
 # CI tries the same examples each time, so that a commit is judged by what it changed; elsewhere chance goes on looking.
 # No example has a deadline: on a busy machine any of them may take long, whatever the code does.

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import ratios
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(300), pytest.mark.xdist_group("speed")]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
 ROUNDS_MIN, ROUNDS_MAX = 3, 60
 SCALE = 0.15

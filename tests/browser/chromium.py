@@ -22,7 +22,6 @@ in_a_browser = [
     needs_chromium,
     pytest.mark.processes,
     pytest.mark.timeout(600),
-    pytest.mark.xdist_group("browser"),
 ]
 """What each module of this room is marked with: one gateway and one browser at a time serve them all."""
 DESK, PHONE = ("desktop", "light"), ("phone", "dark")

@@ -17,7 +17,6 @@ from tests.waiting import PATIENCE_S, until
 pytestmark = [
     in_the_house,
     pytest.mark.processes,
-    pytest.mark.xdist_group("claude code"),
 ]
 TOOLS = ("--allowedTools", "Bash,Read,Write,Agent")
 WRITTEN = "grüße, 漢字\n"

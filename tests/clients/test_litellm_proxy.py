@@ -31,7 +31,6 @@ from tests.serving import Serving, serving
 
 pytestmark = [
     pytest.mark.processes,
-    pytest.mark.xdist_group("litellm-proxy"),
     pytest.mark.skipif(
         not PROGRAM.exists(),
         reason="LiteLLM's proxy is not installed; tests/clients/proxy.py says how.",

@@ -11,12 +11,11 @@ from tests.processes import GatewayProcess
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of them in one worker: they share the upstream, and measure."""
+    """All of them start processes, and take their time."""
     for item in items:
         if "tests/faults/" in str(item.path):
             item.add_marker(pytest.mark.processes)
             item.add_marker(pytest.mark.timeout(600))
-            item.add_marker(pytest.mark.xdist_group("faults"))
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,6 @@ from tests.serving import Serving, serving
 from tests.waiting import PATIENCE_S
 
 pytestmark = [
-    pytest.mark.xdist_group("litellm"),  # importing it costs seconds: one worker pays
     # pytest puts the filters of prepare() aside: pydantic finds fault with LiteLLM's own types.
     pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning"),
     pytest.mark.filterwarnings("ignore:Item '.*' on TypedDict class '.*' is using:UserWarning"),

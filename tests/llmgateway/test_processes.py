@@ -15,7 +15,6 @@ from tests.waiting import PATIENCE_S, assert_within, wait_until
 pytestmark = [
     pytest.mark.processes,
     pytest.mark.timeout(600),
-    pytest.mark.xdist_group("processes"),
 ]
 
 STREAM = {

@@ -29,7 +29,6 @@ def company(django_db_setup, django_db_blocker) -> Iterator[User]:
         transaction.set_rollback(True)
 
 
-@pytest.mark.xdist_group("many routes")
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="It counts SQLite's steps.")
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_page_asks_little(company, page):
@@ -40,7 +39,6 @@ def test_a_page_asks_little(company, page):
     assert meter.faults == []
 
 
-@pytest.mark.xdist_group("many routes")
 def test_the_largest_alias_and_provider_are_among_them(company):
     alias = ModelAlias.objects.get(name="alias-000")
     assert alias.routes.count() > many_routes.LONG_ALIAS_ROUTES

@@ -30,8 +30,6 @@ from tests.fakes.upstream import (
 )
 
 pytestmark = [
-    # Importing LiteLLM costs seconds: one worker pays for all these tests.
-    pytest.mark.xdist_group("litellm"),
     # pytest puts the filters of prepare() aside: pydantic finds fault with LiteLLM's own types.
     pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning"),
     pytest.mark.filterwarnings("ignore:Item '.*' on TypedDict class '.*' is using:UserWarning"),
