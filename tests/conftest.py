@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -10,7 +10,9 @@ from django.db import connection
 from hypothesis import settings
 
 from accounting.audit import guard
+from tests.processes import GatewayProcess
 from tests.rows import take_back_quickly
+from tests.services import POSTGRES_URL, a_database
 from tests.shares import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 
 # CI tries the same examples each time, so that a commit is judged by what it changed; elsewhere chance goes on looking.
@@ -47,3 +49,13 @@ def django_db_setup(django_db_setup, django_db_blocker):
         )
         guard.remove(connection)
         take_back_quickly()
+
+
+@pytest.fixture(scope="session")
+def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The name of a database in PostgreSQL that was migrated from nothing; nobody writes to it: to be copied."""
+    with a_database() as name:
+        data_dir = tmp_path_factory.mktemp("migrated")
+        url = f"{POSTGRES_URL}/{name}"
+        GatewayProcess(data_dir, DATABASE_URL=url).manage("migrate", "-v0")
+        yield name

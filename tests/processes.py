@@ -1,14 +1,18 @@
 """The gateway as a process of its own, set up by its own commands, for tests that kill it."""
 
+import atexit
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,16 @@ from tests.waiting import PATIENCE_S
 ROOT = Path(__file__).resolve().parent.parent
 START_S_MAX = 120
 """How long a start may take: a busy machine has other things to do."""
+PREPARE = """
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+call_command("collectstatic", verbosity=0, interactive=False)
+"""
+CONFIGURE = """
+from django.core.management import call_command
+call_command("import_config", {path!r})
+call_command("create_key", team="alder", name="laptop")
+"""
 
 
 def free_port() -> int:
@@ -62,9 +76,17 @@ class GatewayProcess:
         assert (run.returncode != 0) == fails, run.stderr
         return run.stderr if fails else run.stdout
 
+    def begin_prepared(self) -> None:
+        """Begin with tables and collected static files, as ``migrate`` and a first start make them, in 8 s less.
+
+        A database that ``DATABASE_URL`` names is as it is: tests/conftest.py has one with tables.
+        """
+        if "DATABASE_URL" not in self.environment:
+            shutil.copy(prepared() / "gateway.sqlite3", self.data_dir)
+        (self.data_dir / "static").symlink_to(prepared() / "static")
+
     def set_up(self, upstream_url: str) -> str:
-        """Migrate, import a configuration with one provider behind every name, and make a key: that key."""
-        self.manage("migrate", "-v0")
+        """Prepare it with one provider behind every name, and make a key: that key."""
         tree: dict[str, Any] = {
             "version": 1,
             "providers": {
@@ -80,10 +102,15 @@ class GatewayProcess:
             },
             "teams": {"alder": {"projects": ["web"]}},
         }
+        return self.set_up_as(tree, UPSTREAM_SECRET="sk-or-process")
+
+    def set_up_as(self, tree: dict[str, Any], **environment: str) -> str:
+        """Prepare it, import the configuration and make a key of team alder: that key."""
+        self.begin_prepared()
         path = self.data_dir / "config.yaml"
         path.write_text(yaml.safe_dump(tree))
-        self.manage("import_config", str(path), UPSTREAM_SECRET="sk-or-process")
-        return self.manage("create_key", "--team", "alder", "--name", "laptop").strip()
+        program = CONFIGURE.format(path=str(path))
+        return self.manage("shell", "--no-imports", "-c", program, **environment).split()[-1]
 
     def start(self, *, until: str = "/health/ready", workers: int = 1) -> None:
         """Start the server and wait until it is ready, or another page says 200."""
@@ -173,6 +200,15 @@ class GatewayProcess:
             assert time.monotonic() < until, f"{len(rows)} usage records, not {count}"
             time.sleep(0.05)
         return rows
+
+
+@cache
+def prepared() -> Path:
+    """A data folder with tables and collected static files and nothing in them, made once in this process: to be copied."""
+    folder = Path(tempfile.mkdtemp(prefix="llmgateway-prepared-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    GatewayProcess(folder).manage("shell", "--no-imports", "-c", PREPARE)
+    return folder
 
 
 @contextlib.contextmanager

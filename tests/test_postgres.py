@@ -4,35 +4,19 @@ Skipped where nothing listens, unless GATEWAY_TEST_SERVICES=required says that i
 """
 
 import os
-import socket
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from accounting import keys
 from tests.processes import ROOT
+from tests.services import POSTGRES_URL, a_database, needs_postgres
 
-HOST, PORT = "127.0.0.1", 5432
-SERVER = f"postgres://root@{HOST}:{PORT}"
-
-
-def is_listening() -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((HOST, PORT)) == 0
-
-
-pytestmark = pytest.mark.skipif(
-    os.environ.get("GATEWAY_TEST_SERVICES") != "required" and not is_listening(),
-    reason=f"No PostgreSQL listens at {HOST}:{PORT}; GATEWAY_TEST_SERVICES=required makes this a failure.",
-)
+pytestmark = needs_postgres
 
 
 class Installation:
@@ -72,31 +56,11 @@ class Installation:
         return self._run("-c", f"import django\ndjango.setup()\n{program}").splitlines()
 
 
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The name of a database that was migrated from nothing; nobody writes to it."""
-    with a_database() as name:
-        data = str(tmp_path_factory.mktemp("data"))
-        Installation(f"{SERVER}/{name}", data).manage("migrate", "-v0")
-        yield name
-
-
 @pytest.fixture
-def installation(migrated: str, tmp_path: Path) -> Iterator[Installation]:
+def installation(migrated_database: str, tmp_path: Path) -> Iterator[Installation]:
     """Migrated from nothing, and a test's own: the server copies the migrated one, which costs next to nothing."""
-    with a_database(f'TEMPLATE "{migrated}"') as name:
-        yield Installation(f"{SERVER}/{name}", str(tmp_path))
-
-
-@contextmanager
-def a_database(options: str = "") -> Iterator[str]:
-    name = f"llmgateway_test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(f"{SERVER}/postgres", autocommit=True) as server:
-        server.execute(f'CREATE DATABASE "{name}" {options}')
-        try:
-            yield name
-        finally:
-            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with a_database(copied_from=migrated_database) as name:
+        yield Installation(f"{POSTGRES_URL}/{name}", str(tmp_path))
 
 
 def test_all_migrations_run_from_nothing_and_match_the_models(installation: Installation):

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.certificates import Authority
-from tests.faults.ground import Installed, configuration, install, provider_tree
-from tests.faults.upstream import FailingUpstream, in_a_thread
+from tests.faults.ground import Installed, configuration, provider_tree
+from tests.faults.upstream import SECRET, FailingUpstream, in_a_thread
 from tests.processes import GatewayProcess
 
 
@@ -38,5 +38,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
         }
         plain = upstream.url.replace("http:", "https:")
         trees["tls-with-none"] = provider_tree("openrouter", plain)
-        key = install(GatewayProcess(folder), configuration(upstream, **trees))
+        tree = configuration(upstream, **trees)
+        key = GatewayProcess(folder).set_up_as(tree, UPSTREAM_SECRET=SECRET)
         yield Installed(folder, key, upstream)

@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx
 import orjson
-import yaml
 
 from tests.faults.upstream import ASKED_AS, SECRET, FailingUpstream
 from tests.processes import GatewayProcess, free_port
@@ -303,24 +302,6 @@ def configuration(upstream: FailingUpstream, **others: dict[str, Any]) -> dict[s
     }
 
 
-INSTALL = """
-from django.core.management import call_command
-call_command("migrate", verbosity=0)
-call_command("import_config", {path!r})
-call_command("create_key", team="alder", name="laptop")
-"""
-
-
-def install(gateway: GatewayProcess, tree: dict[str, Any]) -> str:
-    """Migrate, import the configuration and make a key, in one process: that key."""
-    (gateway.data_dir / "static").mkdir()  # else the server would collect the pages' files first
-    path = gateway.data_dir / "config.yaml"
-    path.write_text(yaml.safe_dump(tree))
-    program = INSTALL.format(path=str(path))
-    said = gateway.manage("shell", "--no-imports", "-c", program, UPSTREAM_SECRET=SECRET)
-    return said.split()[-1]
-
-
 @dataclass(frozen=True)
 class Installed:
     """A folder in which a gateway was set up and never started: to be copied."""
@@ -332,7 +313,7 @@ class Installed:
     @contextlib.contextmanager
     def ground(self, data_dir: Path, **environment: str) -> Iterator[Ground]:
         """A gateway of its own, on a copy, started; stopped at the end."""
-        shutil.copytree(self.folder, data_dir)
+        shutil.copytree(self.folder, data_dir, symlinks=True)
         gateway = GatewayProcess(data_dir, **environment)
         try:
             gateway.start()

@@ -14,16 +14,15 @@ from typing import Any
 
 import httpx
 import orjson
-import psycopg
 import pytest
 
 from llmgateway.runtime import STOP_S
-from tests.faults.ground import Ground, Installed, body_for, configuration, install, state_of
+from tests.faults.ground import Ground, Installed, body_for, configuration, state_of
 from tests.faults.proxy import CuttableProxy
 from tests.faults.test_disk import all_well
-from tests.faults.test_services import SERVER, OnPostgres
-from tests.faults.upstream import in_a_thread
-from tests.services import REDIS_URL, needs_postgres, needs_redis
+from tests.faults.test_services import OnPostgres
+from tests.faults.upstream import SECRET, in_a_thread
+from tests.services import POSTGRES_URL, REDIS_URL, a_database, needs_postgres, needs_redis
 
 pytestmark = needs_postgres
 GRACE_S = 2
@@ -44,28 +43,25 @@ def proxy() -> Iterator[CuttableProxy]:
 
 
 @pytest.fixture
-def gateway(proxy: CuttableProxy, tmp_path: Path) -> Iterator[OnPostgres]:
-    name = f"llmgateway_test_{secrets.token_hex(6)}"
-    gateway = OnPostgres(
-        tmp_path,
-        DATABASE_URL=f"postgres://root@127.0.0.1:{proxy.port}/{name}",
-        GATEWAY_SHUTDOWN_GRACE_S=str(GRACE_S),
-        GATEWAY_BUDGET_ALERTS_EVERY_S="1",
-    )
-    gateway.straight = f"{SERVER}/{name}"
-    with psycopg.connect(f"{SERVER}/postgres", autocommit=True) as server:
-        server.execute(f'CREATE DATABASE "{name}"')
+def gateway(proxy: CuttableProxy, migrated_database: str, tmp_path: Path) -> Iterator[OnPostgres]:
+    with a_database(copied_from=migrated_database) as name:
+        gateway = OnPostgres(
+            tmp_path,
+            DATABASE_URL=f"postgres://root@127.0.0.1:{proxy.port}/{name}",
+            GATEWAY_SHUTDOWN_GRACE_S=str(GRACE_S),
+            GATEWAY_BUDGET_ALERTS_EVERY_S="1",
+        )
+        gateway.straight = f"{POSTGRES_URL}/{name}"
         try:
             yield gateway
         finally:
             proxy.mend()
             gateway.stop()
-            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture
 def ground(installed: Installed, gateway: OnPostgres) -> Ground:
-    key = install(gateway, configuration(installed.upstream))
+    key = gateway.set_up_as(configuration(installed.upstream), UPSTREAM_SECRET=SECRET)
     gateway.start()
     return Ground(gateway, installed.upstream, key)
 
@@ -147,7 +143,8 @@ async def test_workers_tell_how_many_records_wait_while_the_database_is_away(
 ):
     gateway.environment["REDIS_URL"] = REDIS_URL
     gateway.environment["GATEWAY_REDIS_PREFIX"] = f"test-{secrets.token_hex(6)}"
-    key = await asyncio.to_thread(install, gateway, configuration(installed.upstream))
+    tree = configuration(installed.upstream)
+    key = await asyncio.to_thread(gateway.set_up_as, tree, UPSTREAM_SECRET=SECRET)
     await asyncio.to_thread(gateway.start, workers=2)
     ground = Ground(gateway, installed.upstream, key)
     await ground.warm_up()

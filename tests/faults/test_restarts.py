@@ -7,9 +7,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.faults.ground import Ground, Installed, configuration, install, state_of
+from tests.faults.ground import Ground, Installed, configuration, state_of
 from tests.faults.own_postgres import OwnPostgres, own_postgres
 from tests.faults.test_services import OnPostgres, asked_more, under_load
+from tests.faults.upstream import SECRET
 
 
 @pytest.fixture
@@ -23,7 +24,8 @@ def server() -> Iterator[OwnPostgres]:
 @pytest.fixture
 def ground(installed: Installed, server: OwnPostgres, tmp_path: Path) -> Iterator[Ground]:
     gateway = OnPostgres(tmp_path, DATABASE_URL=f"{server.url}/gateway")
-    key = install(gateway, configuration(installed.upstream))
+    gateway.manage("migrate", "-v0")
+    key = gateway.set_up_as(configuration(installed.upstream), UPSTREAM_SECRET=SECRET)
     gateway.start()
     yield Ground(gateway, installed.upstream, key)
     gateway.stop()

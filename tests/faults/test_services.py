@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import secrets
-import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -18,19 +17,17 @@ from tests.faults.ground import (
     Installed,
     Told,
     configuration,
-    install,
     provider_tree,
     state_of,
 )
 from tests.faults.proxy import CuttableProxy
 from tests.faults.test_ends import STREAMS, under_way
-from tests.faults.upstream import in_a_thread
+from tests.faults.upstream import SECRET, in_a_thread
 from tests.processes import GatewayProcess
-from tests.services import needs_postgres, needs_redis
+from tests.services import POSTGRES_URL, a_database, needs_postgres, needs_redis
 
 pytestmark = [needs_postgres, needs_redis]
 LOAD = ("counted/sound", "native/sound")
-SERVER = "postgres://root@127.0.0.1:5432"
 
 
 class OnPostgres(GatewayProcess):
@@ -53,14 +50,14 @@ class Services:
 
     def let_in(self, *, nobody: bool) -> None:
         """Refuse connections to the database and end those that are there, or let them in again."""
-        with psycopg.connect(f"{SERVER}/postgres", autocommit=True) as server:
+        with psycopg.connect(f"{POSTGRES_URL}/postgres", autocommit=True) as server:
             allow = "false" if nobody else "true"
             server.execute(f'ALTER DATABASE "{self.name}" ALLOW_CONNECTIONS {allow}')
             self.end_connections()
 
     def end_connections(self) -> None:
         """As a restart of the server does; a real one is in test_restarts."""
-        with psycopg.connect(f"{SERVER}/postgres", autocommit=True) as server:
+        with psycopg.connect(f"{POSTGRES_URL}/postgres", autocommit=True) as server:
             server.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
                 [self.name],
@@ -68,16 +65,10 @@ class Services:
 
 
 @pytest.fixture(scope="module")
-def services() -> Iterator[Services]:
-    name = f"llmgateway_test_{uuid.uuid4().hex[:12]}"
+def services(migrated_database: str) -> Iterator[Services]:
     redis = CuttableProxy(6379)
-    with psycopg.connect(f"{SERVER}/postgres", autocommit=True) as server:
-        server.execute(f'CREATE DATABASE "{name}"')
-        try:
-            with in_a_thread(redis):
-                yield Services(name, redis)
-        finally:
-            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with a_database(copied_from=migrated_database) as name, in_a_thread(redis):
+        yield Services(name, redis)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +77,7 @@ def shared(
 ) -> Iterator[Ground]:
     gateway = OnPostgres(
         tmp_path_factory.mktemp("services"),
-        DATABASE_URL=f"{SERVER}/{services.name}",
+        DATABASE_URL=f"{POSTGRES_URL}/{services.name}",
         REDIS_URL=f"redis://127.0.0.1:{services.redis.port}/0",
         GATEWAY_REDIS_PREFIX=f"test-{secrets.token_hex(6)}",
     )
@@ -98,7 +89,7 @@ def shared(
     )
     tree = configuration(installed.upstream, counted=counted)
     tree["teams"]["alder"]["requests_per_minute"] = 100_000
-    key = install(gateway, tree)
+    key = gateway.set_up_as(tree, UPSTREAM_SECRET=SECRET)
     try:
         gateway.start()
         yield Ground(gateway, installed.upstream, key)

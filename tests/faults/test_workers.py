@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
-from tests.faults.ground import Ground, Installed, configuration, install
+from tests.faults.ground import Ground, Installed, configuration
 from tests.faults.test_ends import STREAMS, under_way
-from tests.faults.test_services import SERVER, OnPostgres
+from tests.faults.test_services import OnPostgres
+from tests.faults.upstream import SECRET
 from tests.processes import GatewayProcess, gateway_process
-from tests.services import REDIS_URL, needs_postgres, needs_redis
+from tests.services import POSTGRES_URL, REDIS_URL, a_database, needs_postgres, needs_redis
 from tests.waiting import until
 
 pytestmark = needs_redis
@@ -28,13 +28,10 @@ def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[GatewayP
         with gateway_process(tmp_path, **shared) as gateway:
             yield gateway
         return
-    name = f"llmgateway_test_{secrets.token_hex(6)}"
-    gateway = OnPostgres(tmp_path, DATABASE_URL=f"{SERVER}/{name}", **shared)
-    with psycopg.connect(f"{SERVER}/postgres", autocommit=True) as server:
-        server.execute(f'CREATE DATABASE "{name}"')
+    with a_database(copied_from=request.getfixturevalue("migrated_database")) as name:
+        gateway = OnPostgres(tmp_path, DATABASE_URL=f"{POSTGRES_URL}/{name}", **shared)
         yield gateway
         gateway.stop()
-        server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def journals(gateway: GatewayProcess) -> Counter[int]:
@@ -49,7 +46,8 @@ async def test_a_worker_that_is_killed_takes_only_its_own_streams_with_it(
     installed: Installed, gateway: GatewayProcess
 ):
     """The other goes on, a new one comes, and what the dead one had noted is booked: all of it once."""
-    key = await asyncio.to_thread(install, gateway, configuration(installed.upstream))
+    tree = configuration(installed.upstream)
+    key = await asyncio.to_thread(gateway.set_up_as, tree, UPSTREAM_SECRET=SECRET)
     await asyncio.to_thread(gateway.start, workers=2)
     ground = Ground(gateway, installed.upstream, key)
     before = await all_at_work(ground, gateway)

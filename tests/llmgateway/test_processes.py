@@ -191,6 +191,7 @@ def test_the_development_server_is_daphne_and_serves_the_hot_path(tmp_path):
     from tests.processes import ROOT, START_S_MAX
 
     with gateway_process(tmp_path / "data") as gateway:
+        gateway.begin_prepared()
         gateway.manage("first_run", "--port", str(gateway.port))
         key = (tmp_path / "data" / "secrets" / "first_key").read_text().strip()
         server = subprocess.Popen(

@@ -28,6 +28,7 @@ WITHIN_S = 60
 @pytest.fixture
 def gateway(tmp_path):
     with gateway_process(tmp_path / "gateway") as process:
+        process.begin_prepared()
         process.manage("first_run", "--port", str(process.port))
         process.start()
         yield process
