@@ -18,8 +18,22 @@ TOGETHER = {
     "tests/routing/test_litellm_claude.py": LITELLM,
     "tests/routing/test_litellm_sdk.py": LITELLM,
 }
-LONGEST = ("faults", "browser")
-"""Shares that take longer than most, the longest first: else one of them may begin when all others are done."""
+LONGEST = (
+    "browser",
+    "faults",
+    "tests/llmgateway/api/test_schemathesis.py",
+    "tests/llmgateway/test_page_speed.py",
+    "tests/llmgateway/test_processes.py",
+    "tests/test_two_gateways.py",
+    "tests/test_postgres.py",
+    "tests/clients/test_litellm_proxy.py",
+    "tests/clients/test_claude_code.py",
+    "tests/llmgateway/test_key_processes.py",
+    "tests/routing/test_admin_pages.py",
+    "tests/test_speed.py",
+)
+"""Shares that take longer than others with as many tests, the longest first: else one of them may begin when all others
+are done."""
 
 
 def share_of(path: str) -> str:

@@ -6,6 +6,7 @@ import statistics
 import time
 import tracemalloc
 
+import pytest
 from asgiref.sync import sync_to_async
 
 from routing import snapshot
@@ -15,6 +16,7 @@ from tests.llmgateway.conftest import ALIAS
 from tests.serving import Serving
 from tests.waiting import PATIENCE_S, assert_within, until
 
+pytestmark = pytest.mark.uncovered
 EDITS = 200
 ASK = {"model": ALIAS, "max_tokens": 100, "messages": [{"role": "user", "content": "Hello"}]}
 

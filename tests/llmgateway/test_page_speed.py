@@ -29,6 +29,7 @@ from tests.page_meter import QUERIES_MAX, Meter, counted
 from tests.routing.test_commands import running_upstream
 
 pytestmark = [
+    pytest.mark.uncovered,
     pytest.mark.timeout(600),
     pytest.mark.skipif(connection.vendor != "sqlite", reason="It counts SQLite's steps."),
 ]

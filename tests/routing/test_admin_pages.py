@@ -13,7 +13,7 @@ from tests.admin_walk import addresses_of, name_of, pages_of
 from tests.factories import many_routes
 from tests.page_meter import Meter
 
-pytestmark = [pytest.mark.django_db, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.uncovered, pytest.mark.django_db, pytest.mark.timeout(300)]
 PAGES = pages_of("routing")
 STEPS_MAX = 1_000_000
 

@@ -23,6 +23,7 @@ from tests.factories.accounting import (
 )
 from tests.factories.routing import make_alias, make_credential, make_deployment, make_provider
 
+pytestmark = pytest.mark.uncovered
 load_all_checks()
 schema = schemathesis.openapi.from_dict(SchemaGenerator().get_schema(request=None, public=True))
 schema.app = get_wsgi_application()
