@@ -14,6 +14,7 @@ LITELLM = "importing LiteLLM costs seconds"
 TOGETHER = {
     "tests/faults/": "faults",  # one upstream and one installation, and they measure
     "tests/browser/": "browser",  # one company and one browser
+    "tests/many/": "many",  # two gateways on each database
     "tests/llmgateway/test_litellm_sdk.py": LITELLM,
     "tests/routing/test_litellm_claude.py": LITELLM,
     "tests/routing/test_litellm_sdk.py": LITELLM,
@@ -24,11 +25,10 @@ LONGEST = (
     "tests/llmgateway/api/test_schemathesis.py",
     "tests/llmgateway/test_page_speed.py",
     "tests/llmgateway/test_processes.py",
-    "tests/test_two_gateways.py",
+    "many",
     "tests/test_postgres.py",
     "tests/clients/test_litellm_proxy.py",
     "tests/clients/test_claude_code.py",
-    "tests/llmgateway/test_key_processes.py",
     "tests/routing/test_admin_pages.py",
     "tests/test_speed.py",
 )

@@ -30,7 +30,7 @@ BUSY = 503
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of one database in one worker: they share the gateways."""
+    """All of them start processes, and take their time."""
     for item in items:
         if "tests/many/" in str(item.path):
             item.add_marker(pytest.mark.processes)
@@ -158,10 +158,10 @@ def configuration(upstream_url: str) -> dict[str, Any]:
 @pytest.fixture(
     scope="package",
     params=[
-        pytest.param("sqlite", marks=[needs_redis, pytest.mark.xdist_group("many-sqlite")]),
+        pytest.param("sqlite", marks=[needs_redis]),
         pytest.param(
             "postgresql",
-            marks=[needs_redis, needs_postgres, pytest.mark.xdist_group("many-postgresql")],
+            marks=[needs_redis, needs_postgres],
         ),
     ],
 )
