@@ -18,7 +18,7 @@ CLIENTS = 50
 
 @pytest.fixture
 def shared(installed: Installed, tmp_path: Path) -> Iterator[Ground]:
-    with installed.ground(tmp_path / "data", GATEWAY_BODY_READ_TIMEOUT_S="2") as ground:
+    with installed.ground(tmp_path / "data", GATEWAY_BODY_READ_TIMEOUT_S="6") as ground:
         yield ground
         ground.gateway.stop()
         ground.check_stopped()
