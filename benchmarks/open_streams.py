@@ -33,6 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--per-second", type=float, default=20, help="events of each stream")
     parser.add_argument("--seconds", type=float, default=8, help="for each number of streams")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument(
+        "--prompt-kb",
+        type=int,
+        default=0,
+        help="size of each prompt: coding agents send 150 and more",
+    )
     parser.add_argument("--json", action="store_true", help="print figures as JSON")
     parser.add_argument(
         "--check", action="store_true", help="fail when a stream failed or memory is over its bar"
@@ -44,6 +50,7 @@ def run(options: argparse.Namespace) -> None:
     figures: list[dict[str, Any]] = []
     for way in options.ways:
         name, path, body = WAYS[way]
+        body = {**body, "messages": with_prompt(body["messages"], options.prompt_kb)}
         # New servers for each way: memory is measured from what a start leaves.
         with paced_servers(events=10**6, per_second=options.per_second) as by_name:
             server = by_name[name]
@@ -63,6 +70,14 @@ def run(options: argparse.Namespace) -> None:
         print(json.dumps(figures, indent=1))
     if options.check:
         check(figures)
+
+
+def with_prompt(messages: list[dict[str, Any]], size_kb: int) -> list[dict[str, Any]]:
+    """The messages after a prompt of so many kB."""
+    if not size_kb:
+        return messages
+    said = "lorem ipsum dolor sit amet " * (size_kb * 1000 // 27)
+    return [{"role": "user", "content": said}, {"role": "assistant", "content": "Yes."}, *messages]
 
 
 def warm_up(server: Server, path: str, body: bytes, upstream: Server) -> None:

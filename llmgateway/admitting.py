@@ -62,7 +62,10 @@ async def admit(
         BudgetExceeded: a hard budget has no room for it.
         LimitsUnreadable: it is not known how the limits stand.
     """
-    return Admission(await gate.admit(rules, need_of(rules, ask, call, plan)))
+    need = need_of(rules, ask, call, plan)
+    admitted = await gate.admit(rules, need)
+    need.narrow = None
+    return Admission(admitted)
 
 
 def need_of(rules: tuple[Rules, ...], ask: ClientRequest, call: Call, plan: Plan) -> Need:

@@ -49,10 +49,11 @@ class Rules:
         )
 
 
-class Need(msgspec.Struct, frozen=True):
+class Need(msgspec.Struct):
     """What a request asks for. ``tokens`` are expected ones; ``worst_pico`` is a quick upper bound of its cost.
 
-    ``narrow`` gives a closer bound, at the price of counting tokens; it is asked only where the quick one is too much.
+    ``narrow`` gives a closer bound, at the price of counting tokens; it is asked only where the quick one is too much, and
+    is taken away once the request is in: it knows the whole prompt.
     """
 
     id: str

@@ -202,7 +202,11 @@ def test_most_errors_say_nothing_of_asking_again():
 
 def test_no_module_and_no_model_has_a_name_that_means_nothing():
     words = {
-        word for name in modules() for part in name.split(".") for word in (part, *part.split("_"))
+        word
+        for name in modules()
+        if name != "llmgateway.postgres.base"  # where Django looks for a database's backend
+        for part in name.split(".")
+        for word in (part, *part.split("_"))
     }
     assert words & FORBIDDEN == set()
 

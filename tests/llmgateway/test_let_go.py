@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from accounting.models import Budget, Team
+from conversion.call import Call
 from llmgateway.attempt import Attempt
 from llmgateway.lean_handler import HotRequest
 from tests.fakes.upstream import (
@@ -78,6 +80,15 @@ async def test_an_attempt_is_let_go_with_its_end(
     await assert_let_go(held_before)
 
 
+@pytest.fixture
+async def budget(key: str) -> None:
+    """A hard one: to be let in, the prompt is counted."""
+    del key
+    team = await Team.objects.aget(slug="alder")
+    await Budget.objects.acreate(team=team, amount_usd=1000)
+
+
+@pytest.mark.usefixtures("budget")
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions"])
 async def test_a_prompt_is_let_go_once_its_answer_has_begun(
     gateway: Serving, upstream: FakeUpstream, held_before, path: str
@@ -92,8 +103,9 @@ async def test_a_prompt_is_let_go_once_its_answer_has_begun(
             text += await anext(pieces)
         (attempt,) = (held for held in gc.get_objects() if type(held) is Attempt)
         (request,) = (held for held in gc.get_objects() if type(held) is HotRequest)
-        assert (attempt.asked.ask.body, attempt.asked.call.raw, attempt.asked.call.body) == (b"", b"", {})  # fmt: skip
-        assert (attempt.converter.request, request.body) == (b"", b"")
+        assert attempt.asked.admission is not None
+        assert [held.raw for held in gc.get_objects() if type(held) is Call] == [b""]
+        assert (attempt.asked.ask.body, attempt.converter.request, request.body) == (b"", b"", b"")
         may_end.set()
         async for piece in pieces:
             text += piece
