@@ -240,7 +240,7 @@ def test_an_empty_ledger_has_nothing_to_archive():
 def test_without_pyarrow_a_sentence_says_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
 
-    with pytest.raises(ParquetMissing, match=r"llmgateway\[parquet\]"):
+    with pytest.raises(ParquetMissing, match=r"make setup EXTRAS=parquet"):
         write(tmp_path, "parquet")
     with pytest.raises(ParquetMissing):
         list(parquet.read(tmp_path / "x.parquet"))
