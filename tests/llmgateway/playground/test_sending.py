@@ -440,9 +440,9 @@ async def test_a_browser_that_leaves_cancels_the_call_and_what_was_used_is_booke
 async def test_a_browser_that_leaves_before_the_first_byte_cancels_it_too(playground, upstream):
     upstream.answers(stream_answer([], before_s=50))
     async with playground.sending(stream="on") as answer, asyncio.timeout(PATIENCE_S):
-        async for line in answer.aiter_lines():
-            if line:
-                break
+        lines = answer.aiter_lines()  # kept: the browser has left when it is gone
+        while not await anext(lines):
+            pass
         while not upstream.requests:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
