@@ -14,10 +14,10 @@ ROUNDS_MIN, ROUNDS_MAX = 3, 60
 SCALE = 0.15
 
 BARS = {
-    "small, whole": 2.8,
-    "100 events, converted": 2.6,
-    "100 events, same dialect": 2.3,
-    "150 kB Claude Code body": 4.8,
+    "small, whole": 3.3,
+    "100 events, converted": 3.0,
+    "100 events, same dialect": 2.6,
+    "150 kB Claude Code body": 5.0,
 }
 
 
