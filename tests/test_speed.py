@@ -15,7 +15,7 @@ SCALE = 0.15
 
 BARS = {
     "small, whole": 3.3,
-    "100 events, converted": 3.0,
+    "100 events, converted": 3.2,
     "100 events, same dialect": 2.6,
     "150 kB Claude Code body": 5.0,
 }
