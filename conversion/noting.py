@@ -1,6 +1,7 @@
 """What the readers of a request share in every pair: the notes, each once, and legal names for tools."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from conversion.report import Report
 from conversion.tool_names import ToolNames
@@ -8,10 +9,14 @@ from conversion.tool_names import ToolNames
 
 @dataclass(slots=True)
 class Noting:
-    """One request on its way. ``names`` are the tools' at the target."""
+    """One request on its way. ``names`` are the tools' at the target.
+
+    ``one_hour_asked`` once a cache mark was passed on that asks for an hour.
+    """
 
     report: Report
     names: ToolNames
+    one_hour_asked: bool = field(default=False, kw_only=True)
     _noted: set[str] = field(default_factory=set, kw_only=True)
 
     def dropped_once(self, path: str, why: str) -> None:
@@ -25,6 +30,11 @@ class Noting:
         if path not in self._noted:
             self._noted.add(path)
             self.report.mapped(path, why)
+
+    def note_lifetime(self, mark: Any) -> None:
+        """Remember how long a cache mark that is passed on asks to be kept."""
+        if isinstance(mark, dict) and mark.get("ttl") == "1h":
+            self.one_hour_asked = True
 
     def tool_name(self, name: str) -> str:
         """The name the upstream is told: the client's, or a legal one made from it that can be traced back."""

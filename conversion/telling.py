@@ -39,8 +39,13 @@ FactsT = TypeVar("FactsT", bound=Facts)
 class Telling(Generic[FactsT]):
     """The part of :class:`conversion.dialects.Converter` that tells, out of ``_facts`` and ``_stream``."""
 
+    request: bytes
     _facts: FactsT
     _stream: Stream
+
+    def drop_request(self) -> None:
+        """Forget the request: it was sent."""
+        self.request = b""
 
     @property
     def usage(self) -> Usage:

@@ -16,12 +16,9 @@ import time
 from collections.abc import Awaitable
 from functools import partial
 
-from redis.asyncio import BlockingConnectionPool, Redis
-
-from accounting.admission.script_calls import ScriptCalls
+from accounting.admission.script_calls import ScriptCalls, open_redis
 from accounting.admission.shared import (
     AWAY_S,
-    CONNECTIONS_MAX,
     FAILURES,
     LEASE_S,
     REDIS_WAIT_S,
@@ -55,15 +52,7 @@ class SharedPlaces:
     def __init__(
         self, url: str, *, prefix: str, policy: str = "local", lease_s: float = LEASE_S
     ) -> None:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS_MAX,
-            timeout=REDIS_WAIT_S,
-            socket_timeout=REDIS_WAIT_S,
-            socket_connect_timeout=REDIS_WAIT_S,
-            decode_responses=True,
-        )
-        self._redis = Redis.from_pool(pool)
+        self._redis = open_redis(url, REDIS_WAIT_S)
         self._calls = ScriptCalls(self._redis, REDIS_WAIT_S)
         self._take = self._redis.register_script(TAKE)
         self._free = self._redis.register_script(GIVE_BACK)

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import yaml
+from psycopg.rows import dict_row
 
 from tests.waiting import PATIENCE_S
 
@@ -45,6 +47,9 @@ def free_port() -> int:
 
 class GatewayProcess:
     """One installation in a folder of its own; started and killed as often as a test wants."""
+
+    straight = ""
+    """Where its database is, if its own way there is a proxy's."""
 
     def __init__(self, data_dir: Path, **environment: str) -> None:
         self.data_dir = data_dir
@@ -185,13 +190,16 @@ class GatewayProcess:
             self.wait()
 
     def records(self) -> list[dict[str, Any]]:
-        """The usage rows as they lie in SQLite."""
-        with contextlib.closing(sqlite3.connect(self.data_dir / "gateway.sqlite3")) as database:
-            database.row_factory = sqlite3.Row
-            return [
-                dict(row)
-                for row in database.execute("SELECT * FROM accounting_usagerecord ORDER BY id")
-            ]
+        """The usage rows as they lie in its database, past any proxy."""
+        of_its_own = f"sqlite:///{self.data_dir}/gateway.sqlite3"
+        url = self.straight or self.environment.get("DATABASE_URL", of_its_own)
+        asked = "SELECT * FROM accounting_usagerecord ORDER BY id"
+        if url.startswith("postgres"):
+            with psycopg.connect(url, row_factory=dict_row) as database:
+                return database.execute(asked).fetchall()
+        with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file:
+            file.row_factory = sqlite3.Row
+            return [dict(row) for row in file.execute(asked)]
 
     def wait_for_records(self, count: int, *, within_s: float = PATIENCE_S) -> list[dict[str, Any]]:
         """The usage rows once there are ``count`` of them."""

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.commands.core import AsyncScript
 from redis.exceptions import ConnectionError as RedisGone
@@ -21,6 +21,20 @@ BATCHES_MAX = 2
 """So many batches are on their way at once; what is asked for meanwhile is the next."""
 CALLS_MAX = 100
 """So many calls make a batch."""
+CONNECTIONS_MAX = 32
+
+
+def open_redis(url: str, wait_s: float) -> Redis:
+    """A client that gives up whatever takes longer than so many seconds, a free connection too."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=CONNECTIONS_MAX,
+        timeout=wait_s,
+        socket_timeout=wait_s,
+        socket_connect_timeout=wait_s,
+        decode_responses=True,
+    )
+    return Redis.from_pool(pool)
 
 
 class _Call(NamedTuple):

@@ -27,12 +27,11 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import RedisError
 
 from accounting.admission import scripts
 from accounting.admission.local import LocalGate, ReadSpent
-from accounting.admission.script_calls import ScriptCalls
+from accounting.admission.script_calls import ScriptCalls, open_redis
 from accounting.admission.telling import (
     exceeded,
     reserved,
@@ -68,7 +67,6 @@ BUSY_REOPEN_S = 600.0
 """After how long an account is opened anew although something is held: what is settled meanwhile may count twice."""
 KEPT_S = 45 * 24 * 3600
 """How long an account without requests is kept; it is opened anew after that."""
-CONNECTIONS_MAX = 32
 PICO_PER_NANO = 1000
 FAILURES = (RedisError, OSError, TimeoutError)
 
@@ -144,15 +142,7 @@ class SharedGate:
         lease_s: float = LEASE_S,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS_MAX,
-            timeout=REDIS_WAIT_S,
-            socket_timeout=REDIS_WAIT_S,
-            socket_connect_timeout=REDIS_WAIT_S,
-            decode_responses=True,
-        )
-        self._redis = Redis.from_pool(pool)
+        self._redis = open_redis(url, REDIS_WAIT_S)
         self._calls = ScriptCalls(self._redis, REDIS_WAIT_S)
         self._admit = self._redis.register_script(scripts.ADMIT)
         self._settle = self._redis.register_script(scripts.SETTLE)

@@ -21,7 +21,7 @@ class AnthropicOverOpenAI(Telling[Facts]):
             RequestInexpressible: it asks for what this target cannot do.
         """
         written = write_request(call, traits)
-        self.request: bytes = written.body
+        self.request = written.body
         self.report: Report = written.report
         expected = Expected(
             message_id=message_id,
@@ -37,10 +37,6 @@ class AnthropicOverOpenAI(Telling[Facts]):
         # Not wrapped: this is called for every piece of every stream.
         self.feed = stream.feed
         self.finish = stream.finish
-
-    def drop_request(self) -> None:
-        """Forget the request: it was sent."""
-        self.request = b""
 
     def read_answer(self, body: bytes) -> bytes:
         """The whole answer as a message.

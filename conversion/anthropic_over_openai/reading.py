@@ -12,14 +12,10 @@ from conversion.traits import ChatTraits
 
 @dataclass(slots=True)
 class Reading(Noting):
-    """One request on its way. ``binary_chars`` counts base64, which is no text to estimate tokens from.
-
-    ``one_hour_asked`` once a cache mark was passed on that asks for an hour.
-    """
+    """One request on its way. ``binary_chars`` counts base64, which is no text to estimate tokens from."""
 
     traits: ChatTraits
     cache_control_dropped: bool = False
-    one_hour_asked: bool = False
     binary_chars: int = 0
 
     def with_cache_mark(self, part: dict[str, Any], block: dict[str, Any]) -> dict[str, Any]:
@@ -32,11 +28,6 @@ class Reading(Noting):
             else:
                 self.cache_control_dropped = True
         return part
-
-    def note_lifetime(self, mark: Any) -> None:
-        """Remember how long a mark that is passed on asks to be kept."""
-        if isinstance(mark, dict) and mark.get("ttl") == "1h":
-            self.one_hour_asked = True
 
 
 def as_object(value: Any, path: str) -> dict[str, Any]:

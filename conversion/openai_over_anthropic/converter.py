@@ -23,7 +23,7 @@ class OpenAIOverAnthropic(Telling[Facts]):
             RequestInexpressible: it asks for what this target cannot do.
         """
         written = write_request(call, traits)
-        self.request: bytes = written.body
+        self.request = written.body
         self.report: Report = written.report
         expected = Expected(
             chat_id=f"chatcmpl-{answer_id}",
@@ -40,10 +40,6 @@ class OpenAIOverAnthropic(Telling[Facts]):
         # Not wrapped: this is called for every piece of every stream.
         self.feed = stream.feed
         self.finish = stream.finish
-
-    def drop_request(self) -> None:
-        """Forget the request: it was sent."""
-        self.request = b""
 
     def read_answer(self, body: bytes) -> bytes:
         """The whole answer as a chat completion.

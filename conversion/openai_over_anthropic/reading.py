@@ -20,13 +20,11 @@ class Reading(Noting):
 
     ``is_open_loop`` is found out with the turns: the last of them brings results of calls that were made without a thought
     before them, or goes on with the assistant's own words. A model with a budget for thoughts refuses both.
-    ``one_hour_asked`` once a cache mark was passed on that asks for an hour.
     """
 
     traits: MessagesTraits
     binary_chars: int = 0
     is_open_loop: bool = False
-    one_hour_asked: bool = False
     _tool_ids: dict[str, int] = field(default_factory=dict)
 
     def tool_id(self, client_id: str) -> str:
@@ -48,7 +46,7 @@ class Reading(Noting):
         mark = as_object(holder.get("cache_control"), f"{path}.cache_control".lstrip("."))
         if mark:
             block["cache_control"] = mark
-            self.one_hour_asked = self.one_hour_asked or mark.get("ttl") == "1h"
+            self.note_lifetime(mark)
         return block
 
     def text_block(self, text: str, holder: dict[str, Any], path: str) -> list[Block]:

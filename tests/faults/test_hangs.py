@@ -20,8 +20,8 @@ from llmgateway.runtime import STOP_S
 from tests.faults.ground import Ground, Installed, body_for, configuration, state_of
 from tests.faults.proxy import CuttableProxy
 from tests.faults.test_disk import all_well
-from tests.faults.test_services import OnPostgres
 from tests.faults.upstream import SECRET, in_a_thread
+from tests.processes import GatewayProcess
 from tests.services import POSTGRES_URL, REDIS_URL, a_database, needs_postgres, needs_redis
 
 pytestmark = needs_postgres
@@ -43,9 +43,11 @@ def proxy() -> Iterator[CuttableProxy]:
 
 
 @pytest.fixture
-def gateway(proxy: CuttableProxy, migrated_database: str, tmp_path: Path) -> Iterator[OnPostgres]:
+def gateway(
+    proxy: CuttableProxy, migrated_database: str, tmp_path: Path
+) -> Iterator[GatewayProcess]:
     with a_database(copied_from=migrated_database) as name:
-        gateway = OnPostgres(
+        gateway = GatewayProcess(
             tmp_path,
             DATABASE_URL=f"postgres://root@127.0.0.1:{proxy.port}/{name}",
             GATEWAY_SHUTDOWN_GRACE_S=str(GRACE_S),
@@ -60,7 +62,7 @@ def gateway(proxy: CuttableProxy, migrated_database: str, tmp_path: Path) -> Ite
 
 
 @pytest.fixture
-def ground(installed: Installed, gateway: OnPostgres) -> Ground:
+def ground(installed: Installed, gateway: GatewayProcess) -> Ground:
     key = gateway.set_up_as(configuration(installed.upstream), UPSTREAM_SECRET=SECRET)
     gateway.start()
     return Ground(gateway, installed.upstream, key)
@@ -139,7 +141,7 @@ async def test_a_stop_while_the_database_hangs_ends_in_time_and_the_next_start_b
 @needs_redis
 @pytest.mark.parametrize("fault", ["hang", "cut"])
 async def test_workers_tell_how_many_records_wait_while_the_database_is_away(
-    installed: Installed, gateway: OnPostgres, proxy: CuttableProxy, fault: str
+    installed: Installed, gateway: GatewayProcess, proxy: CuttableProxy, fault: str
 ):
     gateway.environment["REDIS_URL"] = REDIS_URL
     gateway.environment["GATEWAY_REDIS_PREFIX"] = f"test-{secrets.token_hex(6)}"

@@ -9,8 +9,9 @@ import pytest
 
 from tests.faults.ground import Ground, Installed, configuration, state_of
 from tests.faults.own_postgres import OwnPostgres, own_postgres
-from tests.faults.test_services import OnPostgres, asked_more, under_load
+from tests.faults.test_services import asked_more, under_load
 from tests.faults.upstream import SECRET
+from tests.processes import GatewayProcess
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def server() -> Iterator[OwnPostgres]:
 
 @pytest.fixture
 def ground(installed: Installed, server: OwnPostgres, tmp_path: Path) -> Iterator[Ground]:
-    gateway = OnPostgres(tmp_path, DATABASE_URL=f"{server.url}/gateway")
+    gateway = GatewayProcess(tmp_path, DATABASE_URL=f"{server.url}/gateway")
     gateway.manage("migrate", "-v0")
     key = gateway.set_up_as(configuration(installed.upstream), UPSTREAM_SECRET=SECRET)
     gateway.start()

@@ -5,11 +5,9 @@ import contextlib
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import psycopg
 import pytest
-from psycopg.rows import dict_row
 
 from tests.faults.ground import (
     PATIENT,
@@ -28,17 +26,6 @@ from tests.services import POSTGRES_URL, a_database, needs_postgres, needs_redis
 
 pytestmark = [needs_postgres, needs_redis]
 LOAD = ("counted/sound", "native/sound")
-
-
-class OnPostgres(GatewayProcess):
-    """Its records are in PostgreSQL, where the tests look at them past any proxy."""
-
-    straight = ""
-
-    def records(self) -> list[dict[str, Any]]:
-        url = self.straight or self.environment["DATABASE_URL"]
-        with psycopg.connect(url, row_factory=dict_row) as database:
-            return database.execute("SELECT * FROM accounting_usagerecord ORDER BY id").fetchall()
 
 
 class Services:
@@ -75,7 +62,7 @@ def services(migrated_database: str) -> Iterator[Services]:
 def shared(
     services: Services, installed: Installed, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Ground]:
-    gateway = OnPostgres(
+    gateway = GatewayProcess(
         tmp_path_factory.mktemp("services"),
         DATABASE_URL=f"{POSTGRES_URL}/{services.name}",
         REDIS_URL=f"redis://127.0.0.1:{services.redis.port}/0",

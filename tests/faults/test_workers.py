@@ -12,7 +12,6 @@ import pytest
 
 from tests.faults.ground import Ground, Installed, configuration
 from tests.faults.test_ends import STREAMS, under_way
-from tests.faults.test_services import OnPostgres
 from tests.faults.upstream import SECRET
 from tests.processes import GatewayProcess, gateway_process
 from tests.services import POSTGRES_URL, REDIS_URL, a_database, needs_postgres, needs_redis
@@ -29,7 +28,7 @@ def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[GatewayP
             yield gateway
         return
     with a_database(copied_from=request.getfixturevalue("migrated_database")) as name:
-        gateway = OnPostgres(tmp_path, DATABASE_URL=f"{POSTGRES_URL}/{name}", **shared)
+        gateway = GatewayProcess(tmp_path, DATABASE_URL=f"{POSTGRES_URL}/{name}", **shared)
         yield gateway
         gateway.stop()
 

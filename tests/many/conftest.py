@@ -3,26 +3,22 @@
 import asyncio
 import contextlib
 import secrets
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 import yaml
 from cryptography.fernet import Fernet
-from psycopg.rows import dict_row
 from redis.asyncio import Redis
 
 from tests.fakes.upstream import FakeUpstream, chat_answer, json_answer
 from tests.processes import GatewayProcess, free_port
-from tests.services import REDIS_URL, needs_postgres, needs_redis
+from tests.services import POSTGRES_URL, REDIS_URL, a_database, needs_postgres, needs_redis
 from tests.waiting import PATIENCE_S
 
-SERVER = "postgres://root@127.0.0.1:5432"
 SECRET = "sk-or-many"
 REQUEST_USD = "0.5"
 """What each request costs that is answered, whatever it says."""
@@ -38,17 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Gateway(GatewayProcess):
-    """One of the two; its records are wherever its DATABASE_URL says."""
-
-    def records(self) -> list[dict[str, Any]]:
-        url = self.environment["DATABASE_URL"]
-        asked = "SELECT * FROM accounting_usagerecord ORDER BY id"
-        if url.startswith("postgres"):
-            with psycopg.connect(url, row_factory=dict_row) as database:
-                return database.execute(asked).fetchall()
-        with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database:
-            database.row_factory = sqlite3.Row
-            return [dict(row) for row in database.execute(asked)]
+    """One of the two."""
 
     def run(self, program: str) -> list[str]:
         """The lines that a program prints, run in Django beside the gateway."""
@@ -199,11 +185,8 @@ def database_of(kind: str, folder: Path) -> Iterator[str]:
     if kind == "sqlite":
         yield f"sqlite:///{folder / 'shared.sqlite3'}"
         return
-    name = f"llmgateway_test_{secrets.token_hex(6)}"
-    with psycopg.connect(f"{SERVER}/postgres", autocommit=True) as server:
-        server.execute(f'CREATE DATABASE "{name}"')
-        yield f"{SERVER}/{name}"
-        server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with a_database() as name:
+        yield f"{POSTGRES_URL}/{name}"
 
 
 @pytest.fixture

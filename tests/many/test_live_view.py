@@ -1,16 +1,13 @@
 """The live view at one gateway shows what runs at the other: it does not matter where one looks."""
 
 import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator
 
 import pytest
-import websockets
 
 from tests.fakes.upstream import FakeUpstream, stream_answer, text_stream
-from tests.llmgateway.live_view.test_live_view import Viewer
-from tests.many.conftest import Gateway, Two, body_of
+from tests.llmgateway.live_view.test_live_view import looking_with
+from tests.many.conftest import Two, body_of
 
 COOKIE = """
 from django.conf import settings
@@ -23,18 +20,6 @@ print(f"{name}={client.cookies[name].value}")
 """
 
 
-@contextlib.asynccontextmanager
-async def looking(gateway: Gateway, cookie: str) -> AsyncIterator[Viewer]:
-    """Somebody who looks at this gateway's live view."""
-    address = gateway.url.replace("http", "ws") + "/ws/live/"
-    headers = {"Cookie": cookie, "Origin": gateway.url}
-    async with websockets.connect(address, additional_headers=headers) as socket:
-        viewer = Viewer(socket)
-        yield viewer
-        viewer.reading.cancel()
-        await asyncio.wait([viewer.reading])
-
-
 @pytest.mark.parametrize("looks_at", [0, 1])
 async def test_a_request_at_one_gateway_is_seen_at_both_while_it_runs_and_when_it_is_over(
     two: Two, upstream: FakeUpstream, looks_at: int
@@ -44,7 +29,7 @@ async def test_a_request_at_one_gateway_is_seen_at_both_while_it_runs_and_when_i
     was_seen = asyncio.Event()
     words = text_stream("one ", "two ", "three")
     upstream.default = stream_answer(words, pause_s=0.2, ends_after=was_seen)
-    async with looking(two[looks_at], cookie) as viewer, two.client(key) as http:
+    async with looking_with(two[looks_at].url, cookie) as viewer, two.client(key) as http:
         asking = [
             asyncio.ensure_future(
                 http.post(f"{gateway.url}/v1/messages", json=body_of(stream=True))

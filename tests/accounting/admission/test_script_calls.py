@@ -140,41 +140,39 @@ async def test_a_connection_is_kept_and_one_that_redis_ended_is_made_anew(redis,
         await calls.close()
 
 
-async def test_a_redis_that_hangs_is_given_up_in_time_with_its_connection(echo):
+@pytest.fixture
+async def silent():
+    """A Redis that takes what it is asked and says nothing."""
     writers = []
     server = await asyncio.start_server(
         lambda _reader, writer: writers.append(writer), "127.0.0.1", 0
     )
     port = server.sockets[0].getsockname()[1]
-    async with server, Redis.from_url(f"redis://127.0.0.1:{port}", socket_timeout=60) as silent:
-        calls = ScriptCalls(silent, 0.05)
-        asked = [calls.call(echo, keys=[], args=[number]) for number in range(3)]
-        told = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 30)
-
-        assert [type(error) for error in told] == [TimeoutError] * 3
-        assert calls._idle == []
-        assert not calls.is_busy
-        for writer in writers:
-            writer.close()
-
-
-async def test_to_finish_takes_no_longer_than_it_may(echo):
-    writers = []
-    server = await asyncio.start_server(
-        lambda _reader, writer: writers.append(writer), "127.0.0.1", 0
-    )
-    port = server.sockets[0].getsockname()[1]
-    async with server, Redis.from_url(f"redis://127.0.0.1:{port}", socket_timeout=60) as silent:
-        calls = ScriptCalls(silent, 60)
-        asked = calls.call(echo, keys=[], args=[1])
-
-        await asyncio.wait_for(calls.finish(0.05), 30)
-
-        assert not asked.done()
-        for batch in calls._batches:
-            batch.cancel()
-        await asyncio.wait([asked])
-        assert asked.cancelled()
+    async with server, Redis.from_url(f"redis://127.0.0.1:{port}", socket_timeout=60) as made:
+        yield made
         for writer in writers:
             writer.close()
             await writer.wait_closed()
+
+
+async def test_a_redis_that_hangs_is_given_up_in_time_with_its_connection(silent, echo):
+    calls = ScriptCalls(silent, 0.05)
+    asked = [calls.call(echo, keys=[], args=[number]) for number in range(3)]
+    told = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 30)
+
+    assert [type(error) for error in told] == [TimeoutError] * 3
+    assert calls._idle == []
+    assert not calls.is_busy
+
+
+async def test_to_finish_takes_no_longer_than_it_may(silent, echo):
+    calls = ScriptCalls(silent, 60)
+    asked = calls.call(echo, keys=[], args=[1])
+
+    await asyncio.wait_for(calls.finish(0.05), 30)
+
+    assert not asked.done()
+    for batch in calls._batches:
+        batch.cancel()
+    await asyncio.wait([asked])
+    assert asked.cancelled()

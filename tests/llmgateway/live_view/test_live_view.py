@@ -69,8 +69,15 @@ class Viewer:
 @contextlib.asynccontextmanager
 async def looking(gateway: Serving, **who: Any) -> AsyncIterator[Viewer]:
     cookie = await sync_to_async(cookie_of)(**who)
-    address = gateway.url.replace("http", "ws") + "/ws/live/"
-    headers = {"Cookie": cookie, "Origin": gateway.url}
+    async with looking_with(gateway.url, cookie) as viewer:
+        yield viewer
+
+
+@contextlib.asynccontextmanager
+async def looking_with(url: str, cookie: str) -> AsyncIterator[Viewer]:
+    """Somebody who looks at the live view of the gateway at an address, signed in by a cookie."""
+    address = url.replace("http", "ws") + "/ws/live/"
+    headers = {"Cookie": cookie, "Origin": url}
     async with websockets.connect(address, additional_headers=headers) as socket:
         viewer = Viewer(socket)
         yield viewer
