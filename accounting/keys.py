@@ -272,10 +272,13 @@ def authenticate(candidates: Sequence[str], *, now: datetime) -> KeyPicture:
             "No API key. Send the gateway's key as 'Authorization: Bearer …' or as 'x-api-key: …'."
         )
     ring = snapshot.current()
-    known = [key for secret in candidates if (key := ring.by_digest.get(digest_of(secret)))]
-    for key in known:
-        if _is_usable(key, now):
-            return key
+    known: list[KeyPicture] = []
+    for secret in candidates:
+        key = ring.by_digest.get(digest_of(secret))
+        if key is not None:
+            if _is_usable(key, now):
+                return key
+            known.append(key)
     if known:
         raise _refusal(known[0])
     if any(secret.startswith(PREFIX) and not is_well_formed(secret) for secret in candidates):

@@ -27,7 +27,7 @@ import msgspec
 from django.db import DataError, Error, IntegrityError, connection, transaction
 
 from accounting import rollups, snapshot
-from accounting.entries import Entry, make_storable
+from accounting.entries import Entry, make_answer_storable, make_storable
 from accounting.journal import CLOSING_BYTES, Depth, Journal, Segment, dead_segments
 from accounting.models import UsageRecord
 from accounting.models.money import is_cost, to_pico
@@ -179,7 +179,7 @@ class Ledger:
         entry.cache_saved_usd = saved_usd if saved_usd is None or is_cost(saved_usd) else None
         entry.cost_source = cost.source
         entry.price_id = cost.price_pk
-        make_storable(entry)
+        make_answer_storable(entry)
         line = _encode(entry)
         if len(line) >= CLOSING_BYTES:
             # The row gets its notes from memory; only a crash in the next moments would lose them.

@@ -50,8 +50,10 @@ def _tier(tier: PriceTier) -> TierRates:
 
 def price_at(tags: Tags, provider: str, upstream_model: str, moment: datetime) -> PriceTag | None:
     """The price in force at the moment, None when there is none."""
-    of_model = tags.get((provider, upstream_model), ())
-    return next((tag for tag in of_model if tag.valid_from_at <= moment), None)
+    for tag in tags.get((provider, upstream_model), ()):
+        if tag.valid_from_at <= moment:
+            return tag
+    return None
 
 
 def _rates(row: Price | PriceTier) -> dict[str, Decimal]:

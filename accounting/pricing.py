@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from accounting.models.money import to_pico
 from conversion.usage import Usage
 
 CostSource = Literal["provider", "price_book", "unpriced"]
@@ -17,8 +18,8 @@ MTOK = 1_000_000
 class Rates:
     """What each sort of token costs; what the price book leaves empty is filled in already.
 
-    The ``dearest`` are what a token of the prompt or of the answer costs at most, be it read from a cache, written to
-    one, or thought: every request under a budget asks for them.
+    The ``dearest`` are what a million tokens of the prompt or of the answer cost at most, be they read from a cache,
+    written to one, or thought, in whole picodollars: every request under a budget asks for them.
     """
 
     prompt_usd_per_mtok: Decimal
@@ -27,8 +28,8 @@ class Rates:
     cache_write_5m_usd_per_mtok: Decimal
     cache_write_1h_usd_per_mtok: Decimal
     reasoning_usd_per_mtok: Decimal
-    dearest_prompt_usd_per_mtok: Decimal = field(init=False, repr=False, compare=False)
-    dearest_completion_usd_per_mtok: Decimal = field(init=False, repr=False, compare=False)
+    dearest_prompt_pico_per_mtok: int = field(init=False, repr=False, compare=False)
+    dearest_completion_pico_per_mtok: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Find the dearest."""
@@ -39,8 +40,8 @@ class Rates:
             self.cache_write_1h_usd_per_mtok,
         )
         completion = max(self.completion_usd_per_mtok, self.reasoning_usd_per_mtok)
-        object.__setattr__(self, "dearest_prompt_usd_per_mtok", prompt)
-        object.__setattr__(self, "dearest_completion_usd_per_mtok", completion)
+        object.__setattr__(self, "dearest_prompt_pico_per_mtok", to_pico(prompt))
+        object.__setattr__(self, "dearest_completion_pico_per_mtok", to_pico(completion))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,25 +143,28 @@ def cache_saved_usd(usage: Usage, price: PriceTag | None) -> Decimal | None:
     return usd_mtok / MTOK
 
 
-def worst_cost(
+def worst_pico(
     prompt_tokens: int, completion_tokens: int, images: int, price: PriceTag | None
-) -> Decimal | None:
-    """The most that a request with at most so many tokens and images can cost; None without a price.
+) -> int | None:
+    """The most that a request with at most so many tokens and images can cost, in picodollars; None without a price.
 
     Each token at the dearest rate of its kind, be it read from a cache, written to one, or thought; by the dearest
     of the tiers that a prompt up to this length can fall into.
     """
     if price is None:
         return None
-    usd_mtok = _dearest(price, prompt_tokens, completion_tokens)
+    pico_mtok = _dearest(price, prompt_tokens, completion_tokens)
     for tier in price.tiers:
         if prompt_tokens > tier.prompt_tokens_above:
-            usd_mtok = max(usd_mtok, _dearest(tier, prompt_tokens, completion_tokens))
-    return usd_mtok / MTOK + price.request_usd + images * price.image_usd
+            pico_mtok = max(pico_mtok, _dearest(tier, prompt_tokens, completion_tokens))
+    worst = -(-pico_mtok // MTOK)
+    if price.request_usd or images:
+        worst += to_pico(price.request_usd + images * price.image_usd)
+    return worst
 
 
-def _dearest(rates: Rates, prompt_tokens: int, completion_tokens: int) -> Decimal:
+def _dearest(rates: Rates, prompt_tokens: int, completion_tokens: int) -> int:
     return (
-        prompt_tokens * rates.dearest_prompt_usd_per_mtok
-        + completion_tokens * rates.dearest_completion_usd_per_mtok
+        prompt_tokens * rates.dearest_prompt_pico_per_mtok
+        + completion_tokens * rates.dearest_completion_pico_per_mtok
     )

@@ -183,18 +183,19 @@ def add_up(records: Iterable[Summed]) -> Sums:
     latency: dict[Key, int] = {}
     hours_ttft: dict[Key, int] = {}
     for record in records:
-        started_at = record.started_at
+        started_at, cost_usd = record.started_at, record.cost_usd
+        cost = None if cost_usd is None else to_pico(cost_usd)
         on, hour = started_at.date(), started_at.hour
         key = (on, *_words(record))
         sums = usage.get(key)
         if sums is None:
             sums = usage[key] = [0] * len(COUNTS)
-        _add(sums, record)
+        _add(sums, record, cost)
         key = (on, hour, record.provider, record.error)
         sums = hours.get(key)
         if sums is None:
             sums = hours[key] = [0] * len(HOUR_COUNTS)
-        _add_to_hour(sums, record)
+        _add_to_hour(sums, record, cost or 0)
         ttft_ms, duration_ms = record.ttft_ms, record.duration_ms
         if ttft_ms is not None or duration_ms is not None:
             words = _latency_words(record)
@@ -210,8 +211,11 @@ def add_up(records: Iterable[Summed]) -> Sums:
     return Sums(dict(usage), latency, dict(hours), hours_ttft)
 
 
-def _add(sums: list[int], record: Summed) -> None:
-    """Add one record to sums in the order of ``COUNTS``; in place, because this is done for every attempt."""
+def _add(sums: list[int], record: Summed, cost: int | None) -> None:
+    """Add one record, of a cost in picodollars, to sums in the order of ``COUNTS``.
+
+    In place, because this is done for every attempt.
+    """
     sums[_ATTEMPTS] += 1
     sums[_REQUESTS if record.attempt == 1 else _FALLBACKS] += 1
     sums[_OF_STATUS[record.status]] += 1
@@ -220,8 +224,8 @@ def _add(sums: list[int], record: Summed) -> None:
     sums[_CACHE_READ] += record.cache_read_tokens or 0
     sums[_CACHE_WRITE] += record.cache_write_tokens or 0
     sums[_REASONING] += record.reasoning_tokens or 0
-    if record.cost_usd is not None:
-        sums[_COST] += to_pico(record.cost_usd)
+    if cost is not None:
+        sums[_COST] += cost
     elif record.status != _FAILED:
         sums[_UNPRICED] += 1
     if record.cache_saved_usd is not None:
@@ -234,7 +238,7 @@ def _add(sums: list[int], record: Summed) -> None:
         sums[_DURATION_COUNT] += 1
 
 
-def _add_to_hour(sums: list[int], record: Summed) -> None:
+def _add_to_hour(sums: list[int], record: Summed, cost: int) -> None:
     """Add one record to sums in the order of ``HOUR_COUNTS``, in place."""
     sums[0] += 1
     if record.attempt == 1:
@@ -243,8 +247,7 @@ def _add_to_hour(sums: list[int], record: Summed) -> None:
         sums[2] += 1
     sums[3] += record.prompt_tokens or 0
     sums[4] += record.completion_tokens or 0
-    if record.cost_usd is not None:
-        sums[5] += to_pico(record.cost_usd)
+    sums[5] += cost
 
 
 def add_records(records: Iterable[Summed]) -> None:

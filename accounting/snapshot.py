@@ -75,8 +75,12 @@ class KeyRing:
         """What a request of the key is held to: the key's own rules, its project's and its team's."""
         if not self.rules:
             return ()
-        holders = (key.holder, project_holder(key.team, project), key.team)
-        return tuple(rules for holder in holders if (rules := self.rules.get(holder)))
+        found = []
+        for holder in (key.holder, project_holder(key.team, project), key.team):
+            rules = self.rules.get(holder)
+            if rules is not None:
+                found.append(rules)
+        return tuple(found)
 
     def price_at(self, provider: str, upstream_model: str, moment: datetime) -> PriceTag | None:
         """The price in force at the moment, None when there is none."""

@@ -194,7 +194,7 @@ class Beside:
         for server, path, body, requests, into in lots:
             count = min(requests, 50) if is_warm_up else requests
             cpu_us, per_second = measure(server, path, [written(body)], count)
-            if not is_warm_up:
+            if not is_warm_up and cpu_us > 0:  # less, where a process of the proxy ended meanwhile
                 into.cpu_us.append(cpu_us)
                 into.per_second.append(per_second)
 

@@ -93,7 +93,11 @@ def serving(
             yield Server(running.pid, port, time.perf_counter() - began, key)
         finally:
             running.terminate()
-            running.wait(30)
+            try:
+                running.wait(30)
+            except subprocess.TimeoutExpired:  # the bare server waits for clients without end
+                running.kill()
+                running.wait()
 
 
 def _is_up(port: int, ready: str) -> bool:

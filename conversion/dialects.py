@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from enum import StrEnum
+from functools import cached_property
 from typing import Protocol
 
 from conversion.errors import GatewayError
@@ -18,11 +19,15 @@ class Dialect(StrEnum):
     OPENAI_EMBEDDINGS = "openai_embeddings"
     OLLAMA_CHAT = "ollama_chat"
 
-    @property
+    @cached_property
     def family(self) -> "Dialect":
         """The dialect whose errors, pings and end mark this one shares: one of the first two."""
         is_anthropic = self is Dialect.ANTHROPIC_MESSAGES
         return Dialect.ANTHROPIC_MESSAGES if is_anthropic else Dialect.OPENAI_CHAT
+
+
+WORDS = {dialect: dialect.value for dialect in Dialect}
+"""Each as a plain string, for what stores it: an enumeration's ``value`` is two calls."""
 
 
 class Converter(Protocol):

@@ -53,8 +53,9 @@ def count_images(body: dict[str, Any]) -> int:
 def _parts(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
     messages = body.get("messages")
     for message in messages if isinstance(messages, list) else ():
-        if isinstance(message, dict):
-            yield from _parts_in(message.get("content"))
+        content = message.get("content") if isinstance(message, dict) else None
+        if isinstance(content, list):  # a text, as most short ones have, costs no further call
+            yield from _parts_in(content)
 
 
 def _parts_in(content: Any) -> Iterator[dict[str, Any]]:

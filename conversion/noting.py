@@ -1,14 +1,14 @@
 """What the readers of a request share in every pair: the notes, each once, and legal names for tools."""
 
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from conversion.report import Report
 from conversion.tool_names import ToolNames
 
 
-@dataclass(slots=True)
-class Noting:
+class Noting(msgspec.Struct, kw_only=True):
     """One request on its way. ``names`` are the tools' at the target.
 
     ``one_hour_asked`` once a cache mark was passed on that asks for an hour.
@@ -16,8 +16,8 @@ class Noting:
 
     report: Report
     names: ToolNames
-    one_hour_asked: bool = field(default=False, kw_only=True)
-    _noted: set[str] = field(default_factory=set, kw_only=True)
+    one_hour_asked: bool = False
+    _noted: set[str] = set()
 
     def dropped_once(self, path: str, why: str) -> None:
         """Note something that may be there a hundred times, once."""

@@ -17,6 +17,9 @@ from conversion.sse import END_MARK, Cutter, Frames, is_whole, split_frames
 from conversion.usage import FinishReason, Usage
 from conversion.watchers import AnthropicWatcher, EmbeddingsWatcher, OpenAIWatcher, estimated
 
+LAST_FRAMES = 4
+"""A reason, a usage, an end mark, and one to spare."""
+
 
 class Passthrough:
     """Implements :class:`conversion.dialects.Converter`.
@@ -47,7 +50,8 @@ class Passthrough:
         self.request = write_request(call, upstream_model, parameters or {}, ask_for_usage=asks)
         self._request_bytes = len(self.request)
         self._dialect = call.dialect
-        self._watcher = _make_watcher(call.dialect, hide_usage=asks)
+        has_one_choice = call.body.get("n") in (None, 1)
+        self._watcher = _make_watcher(call.dialect, hide_usage=asks, has_one_choice=has_one_choice)
         self._cutter = Cutter()
         self._frames = Frames()
         self._frames_passed = 0
@@ -103,15 +107,20 @@ class Passthrough:
 
     def _pass(self, whole: bytes) -> bytes:
         """Whole frames, of which those that may tell something are read: at first each, later few."""
-        if self._is_plain_sailing and self._watcher.is_plain(whole):
-            self._frames_passed += whole.count(b"data:")
+        if self._is_plain_sailing and (count := self._watcher.count_plain(whole)):
+            self._frames_passed += count
             return whole
         passed: list[bytes] = []
+        is_tried = False
         while whole and not (self.done or self.failure):
             if not self._is_plain_sailing:
                 end = _end_of_first_frame(whole)
                 passed.append(self._pass_slowly(whole[:end]))
                 whole = whole[end:]
+                continue
+            if not is_tried:
+                is_tried = True
+                whole = self._pass_plain(whole, passed)
                 continue
             mark = self._watcher.first_mark(whole)
             start = len(whole) if mark < 0 else _start_of_frame(whole, mark)
@@ -124,6 +133,15 @@ class Passthrough:
             else:
                 break
         return passed[0] if len(passed) == 1 else b"".join(passed)
+
+    def _pass_plain(self, whole: bytes, passed: list[bytes]) -> bytes:
+        """What is left behind frames that are plain: none of them, or the last ones, of which one may be the end."""
+        for end in (len(whole), _start_of_last_frames(whole)):
+            if end and (count := self._watcher.count_plain(whole[:end])):
+                self._frames_passed += count
+                passed.append(whole[:end])
+                return whole[end:]
+        return whole
 
     def _pass_slowly(self, whole: bytes) -> bytes:
         passed = []
@@ -192,18 +210,33 @@ def _end_of_first_frame(whole: bytes) -> int:
     return len(whole) if end < 0 or b"\r" in whole else end + 2
 
 
+def _start_of_last_frames(whole: bytes) -> int:
+    """Where the last frames begin, of which one may be the end; 0 where there are no more."""
+    if b"\r" in whole:
+        return 0
+    start = len(whole)
+    for _ in range(LAST_FRAMES):
+        end_before = whole.rfind(b"\n\n", 0, start - 2)
+        if end_before < 0:
+            return 0
+        start = end_before + 2
+    return start
+
+
 def _start_of_frame(whole: bytes, place: int) -> int:
     """Where the frame begins that holds a place."""
     end_before = -1 if b"\r" in whole else whole.rfind(b"\n\n", 0, place)
     return end_before + 2 if end_before >= 0 else 0
 
 
-def _make_watcher(dialect: Dialect, *, hide_usage: bool) -> OpenAIWatcher | AnthropicWatcher:
+def _make_watcher(
+    dialect: Dialect, *, hide_usage: bool, has_one_choice: bool
+) -> OpenAIWatcher | AnthropicWatcher:
     if dialect is Dialect.ANTHROPIC_MESSAGES:
         return AnthropicWatcher()
     if dialect is Dialect.OPENAI_EMBEDDINGS:
         return EmbeddingsWatcher()
-    return OpenAIWatcher(hide_usage=hide_usage)
+    return OpenAIWatcher(hide_usage=hide_usage, has_one_choice=has_one_choice)
 
 
 def _asks_for_usage(body: dict[str, Any]) -> bool:

@@ -1,7 +1,9 @@
 """What a conversion did to one request: mapped, left out, never silent."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 NoteKind = Literal["mapped", "dropped"]
 NOTES_MAX = 200
@@ -19,11 +21,10 @@ class Note:
     why: str
 
 
-@dataclass(slots=True)
-class Report:
+class Report(msgspec.Struct):
     """The notes of one attempt, in the order in which they came up; beyond ``NOTES_MAX``, one that says so."""
 
-    notes: list[Note] = field(default_factory=list)
+    notes: list[Note] = []
 
     def mapped(self, path: str, why: str) -> None:
         """Note a field that crossed with another meaning or a narrower value."""
@@ -42,6 +43,8 @@ class Report:
     @property
     def dropped_paths(self) -> list[str]:
         """Paths of what was left out, without repetition, list positions folded to ``[]``, in order."""
+        if not self.notes:
+            return []
         seen: dict[str, None] = {}
         for note in self.notes:
             if note.kind == "dropped":

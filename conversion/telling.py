@@ -1,6 +1,8 @@
 """What a converter with a stream of its own tells of its attempt: it knows where each figure is kept."""
 
-from typing import Generic, Protocol, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
 
 from conversion.errors import GatewayError
 from conversion.usage import FinishReason, Usage
@@ -27,6 +29,14 @@ class Stream(Protocol):
     done: bool
     failure: GatewayError | None
 
+    def feed(self, data: bytes) -> bytes:
+        """What one piece of the upstream's stream makes due."""
+        ...
+
+    def finish(self) -> bytes:
+        """What is left to say after the upstream closed its stream."""
+        ...
+
     @property
     def content_started(self) -> bool:
         """Whether content was written."""
@@ -34,14 +44,32 @@ class Stream(Protocol):
 
 
 FactsT = TypeVar("FactsT", bound=Facts)
+_OF_STREAM = ("_stream", "feed", "finish")
 
 
-class Telling(Generic[FactsT]):
-    """The part of :class:`conversion.dialects.Converter` that tells, out of ``_facts`` and ``_stream``."""
+class Telling(ABC, Generic[FactsT]):
+    """The part of :class:`conversion.dialects.Converter` that tells, out of ``_facts`` and ``_stream``.
+
+    The stream is made for whoever asks for it first: a whole answer has no use for one, and for half a dozen objects.
+    """
 
     request: bytes
+    feed: Callable[[bytes], bytes]
+    finish: Callable[[], bytes]
     _facts: FactsT
     _stream: Stream
+
+    @abstractmethod
+    def _make_stream(self) -> Stream:
+        """The stream of this attempt."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _OF_STREAM:
+            raise AttributeError(name)
+        stream = self._stream = self._make_stream()
+        # Not wrapped: this is called for every piece of every stream.
+        self.feed, self.finish = stream.feed, stream.finish
+        return self.__dict__[name]
 
     def drop_request(self) -> None:
         """Forget the request: it was sent."""

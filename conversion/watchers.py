@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from conversion.anthropic_counts import FINISH_REASONS, AnthropicCounts
 from conversion.anthropic_over_openai.errors import read_error_value
 from conversion.anthropic_over_openai.facts import Expected, Facts
+from conversion.anthropic_over_openai.finishes import Ending
 from conversion.errors import UpstreamInvalid
 from conversion.report import Report
 from conversion.sse import is_end_mark
@@ -22,14 +23,18 @@ Verdict: TypeAlias = Literal["pass", "drop", "end"]
 
 
 _CONSTANT_MARKS = (b'"error"', b"[DONE]", b"event:")
+_NO_REASON = b'"finish_reason":null'
 _USUALLY_NULL = (
-    (b'"finish_reason"', b'"finish_reason":null', b'"finish_reason":"'),
+    (b'"finish_reason"', _NO_REASON, b'"finish_reason":"'),
     (b'"usage"', b'"usage":null', b'"usage":{'),
 )
 
 
 class OpenAIWatcher:
-    """Reads chat completions. ``hide_usage`` when only the gateway asked for the usage chunk."""
+    """Reads chat completions. ``hide_usage`` when only the gateway asked for the usage chunk.
+
+    ``has_one_choice`` when the client asked for no more: then no chunk tells of two.
+    """
 
     _marks = re.compile(
         rb'"(?:usage|error)"\s*:\s*[{"\[]|"object"\s*:\s*"error"|"finish_reason"\s*:\s*"|\[DONE\]|^event:',
@@ -39,8 +44,9 @@ class OpenAIWatcher:
         rb'"(?:content|text|reasoning|reasoning_content|refusal|arguments|name)"\s*:\s*"[^"]'
     )
 
-    def __init__(self, *, hide_usage: bool) -> None:
-        self._facts = Facts(Expected(message_id="", model=""), Report())
+    def __init__(self, *, hide_usage: bool, has_one_choice: bool = False) -> None:
+        self._has_one_choice = has_one_choice
+        self._facts = Facts(Expected(message_id="", model=""), Report(), Ending())
         self._hide_usage = hide_usage
 
     @property
@@ -94,6 +100,25 @@ class OpenAIWatcher:
                 or frames.count(b'"usage"') == frames.count(b'"usage":null')
             )
         )
+
+    def count_plain(self, frames: bytes) -> int:
+        """How many frames there are, where there is surely nothing to learn in them; else 0.
+
+        Where each has a line for its data, an empty one, and one reason that is null, none is of another sort: four
+        searches instead of eight, which are a microsecond for each event that comes with many others.
+        """
+        last = frames.rfind(b"\n\n", 0, len(frames) - 2) + 1
+        if self._has_one_choice and frames.find(_NO_REASON, last) >= 0:
+            count = frames.count(_NO_REASON)
+            if 2 * count == frames.count(b"\n"):
+                is_plain = b'"error"' not in frames and (
+                    b'"usage"' not in frames
+                    or frames.count(b'"usage"') == frames.count(b'"usage":null')
+                )
+                return count if is_plain else 0
+        if frames.find(b"[DONE]", last) >= 0 or not self.is_plain(frames):
+            return 0
+        return frames.count(b"data:")
 
     def first_mark(self, frames: bytes) -> int:
         """A place at or before the first thing that may be worth learning in these frames; -1 where there is none.
@@ -198,6 +223,10 @@ class AnthropicWatcher:
     def is_plain(self, frames: bytes) -> bool:
         """Whether there is surely nothing to learn in these frames."""
         return b'"message_' not in frames and b'"error"' not in frames
+
+    def count_plain(self, frames: bytes) -> int:
+        """How many frames there are, where there is surely nothing to learn in them; else 0."""
+        return frames.count(b"data:") if self.is_plain(frames) else 0
 
     def first_mark(self, frames: bytes) -> int:
         """The place of the first message's own event, or error, in these frames; -1 where there is none."""

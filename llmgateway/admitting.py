@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 
+from accounting import pricing
 from accounting import snapshot as keys_snapshot
 from accounting.admission.values import Admitted, Gate, Need, Rules, Standing, Used, What
 from accounting.entries import Entry
 from accounting.models.money import to_pico
-from accounting.pricing import PriceTag, worst_cost
+from accounting.pricing import PriceTag
 from conversion.call import Call
 from conversion.dialects import Dialect
 from conversion.needs import CHARS_PER_TOKEN
@@ -84,13 +85,14 @@ def need_of(rules: tuple[Rules, ...], ask: ClientRequest, call: Call, plan: Plan
             name: int(prompt_tokens_of(call, name) * MARGIN) + 1
             for name in {target.upstream_model for target in targets}
         }
-        return worst_pico(
-            call, [(target, counted[target.upstream_model]) for target in targets], now
-        )
+        prompts = [(target, counted[target.upstream_model]) for target in targets]
+        return worst_pico(call, prompts, images, now)
 
+    # Once: a long prompt is searched for 70 us.
+    images = call.raw.count(b'"image')
     # No token is shorter than a byte, and most are four times as long.
-    most = len(call.raw) + IMAGE_TOKENS_WORST * call.raw.count(b'"image')
-    return Need(ask.id, tokens, worst_pico(call, [(t, most) for t in targets], now), narrow)
+    most = len(call.raw) + IMAGE_TOKENS_WORST * images
+    return Need(ask.id, tokens, worst_pico(call, [(t, most) for t in targets], images, now), narrow)
 
 
 def expected_tokens(call: Call) -> int:
@@ -102,20 +104,21 @@ def expected_tokens(call: Call) -> int:
     return max(1, len(call.raw) // CHARS_PER_TOKEN) + expected
 
 
-def worst_pico(call: Call, targets: Iterable[tuple[Target, int]], now: datetime) -> int:
-    """The most that the dearest of the targets can cost, in picodollars, each with a prompt of so many tokens.
+def worst_pico(
+    call: Call, targets: Iterable[tuple[Target, int]], images: int, now: datetime
+) -> int:
+    """The most that the dearest of the targets can cost, in picodollars, each with a prompt of so many tokens and images.
 
     A model without a price counts as nothing: nobody knows what it costs.
     """
     ring = keys_snapshot.current()
-    images = call.raw.count(b'"image')
-    worst = Decimal(0)
+    worst = 0
     for target, prompt_tokens in targets:
         tag: PriceTag | None = ring.price_at(target.provider.slug, target.upstream_model, now)
-        cost = worst_cost(prompt_tokens, answer_tokens(call, target), images, tag)
+        cost = pricing.worst_pico(prompt_tokens, answer_tokens(call, target), images, tag)
         if cost is not None and cost > worst:
             worst = cost
-    return to_pico(worst)
+    return worst
 
 
 def answer_tokens(call: Call, target: Target) -> int:

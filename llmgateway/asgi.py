@@ -21,7 +21,7 @@ from llmgateway.body_room import Room
 from llmgateway.lean_handler import LeanHandler, Receive
 from llmgateway.letting_in import check_sender
 from llmgateway.page_bodies import Application, PageBodies
-from llmgateway.wire import Send
+from llmgateway.wire import CYCLE, Send
 
 pages = PageBodies(
     cast("Application", django_pages),
@@ -56,6 +56,7 @@ async def application(scope: dict[str, Any], receive: Receive, send: Send) -> No
         if scope["path"].startswith(HOT_PREFIXES):
             await hot(scope, receive, send)
         else:
+            scope.pop(CYCLE, None)  # of which pages know nothing
             if not are_pages_loaded.is_set():
                 await asyncio.to_thread(load_pages)
             await pages(scope, receive, send)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
@@ -17,7 +16,7 @@ from accounting.models import UsageRecord
 from accounting.request_logs import secrets_in
 from accounting.snapshot import KeyPicture
 from conversion.call import Call
-from conversion.dialects import Converter
+from conversion.dialects import WORDS, Converter
 from conversion.editing.answers import EditedAnswer
 from conversion.editing.calls import edit_call
 from conversion.errors import (
@@ -60,8 +59,7 @@ Status = UsageRecord.Status
 OURS_TO_MEND = (UpstreamUnauthorized, UpstreamOutOfCredit)
 
 
-@dataclass(slots=True)
-class Asked:
+class Asked(msgspec.Struct, eq=False):
     """What all attempts of one request have in common. ``is_strict``: nothing may be left out. ``recorder``: see recording."""
 
     ask: ClientRequest
@@ -186,7 +184,7 @@ class Attempt:
             reply.on_piece = recorder.upstream_piece
         self.entry.upstream_status = reply.status
         if provider.kind.id_header:
-            self.entry.upstream_id = reply.headers.get(provider.kind.id_header, "")
+            self.entry.upstream_id = reply.header(provider.kind.id_header)
         if reply.status >= 300:
             raise await self._read_error(reply)
         return reply
@@ -257,7 +255,7 @@ class Attempt:
             GatewayError: the stream failed before it held content.
         """
         converter = self.converter
-        content_type = reply.headers.get("content-type", "")
+        content_type = reply.header("content-type")
         is_whole = (
             "json" in content_type and "ndjson" not in content_type
         )  # Ollama streams the latter
@@ -322,7 +320,8 @@ class Attempt:
         # The header's id is the call's: what a provider's own log and support go by.
         entry.upstream_id = entry.upstream_id or converter.upstream_id
         entry.finish_reason = converter.finish_reason or ""
-        entry.notes = [[note.kind, note.path, note.why] for note in converter.report.notes]
+        if converter.report.notes:
+            entry.notes = [[note.kind, note.path, note.why] for note in converter.report.notes]
         if error is not None:
             self.hide_secrets_in(error)
             entry.error = type(error).__name__
@@ -351,7 +350,7 @@ class Attempt:
         usage, name = self.converter.usage, self.target.provider.kind.cost_header
         if not name or self.reply is None or self.asked.call.stream or usage.cost_usd is not None:
             return usage
-        cost_usd = read_cost(self.reply.headers.get(name, ""))
+        cost_usd = read_cost(self.reply.header(name))
         return usage if cost_usd is None else msgspec.structs.replace(usage, cost_usd=cost_usd)
 
     def native_headers(self) -> dict[str, str]:
@@ -378,8 +377,8 @@ class Attempt:
             alias=call.alias,
             provider=target.provider.slug,
             upstream_model=target.upstream_model,
-            client_dialect=ask.dialect.value,
-            upstream_dialect=self.dialect.value,
+            client_dialect=WORDS[ask.dialect],
+            upstream_dialect=WORDS[self.dialect],
             streamed=call.stream,
             request_bytes=len(self.converter.request),
             agent=origin.agent,

@@ -61,4 +61,5 @@ class Share:
 
     def end(self) -> None:
         """Give back all; safe to repeat."""
-        self.give(self._taken)
+        self._room.taken -= self._taken
+        self._taken = 0

@@ -43,6 +43,10 @@ class Cork:
             return
         self._transport.write(data)
 
+    def write_through(self, data: bytes) -> None:
+        """Write a head and its body, which are one already; nothing is held back then."""
+        self._transport.write(data)
+
     def flush(self) -> None:
         """Write what is held back."""
         if held := self._held:

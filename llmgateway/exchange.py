@@ -3,9 +3,11 @@
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from conversion.dialects import Dialect
 
@@ -18,8 +20,7 @@ SESSION_HEADER = "x-claude-code-session-id"
 AGENT_HEADERS = ("x-llmgateway-agent", "x-claude-code-agent-id")
 
 
-@dataclass(slots=True)
-class ClientRequest:
+class ClientRequest(msgspec.Struct, eq=False):
     """One request as it came in. Header names are in lower case; ``query`` is the query string; ``accepted_s`` is a monotonic time in seconds.
 
     What turns out on the way stands here for those who tell of it: the key, the model's name as it was asked for, and
@@ -30,19 +31,27 @@ class ClientRequest:
     dialect: Dialect
     body: bytes
     headers: Mapping[str, str]
-    secrets: tuple[str, ...] = field(repr=False)
+    secrets: tuple[str, ...]
     query: str = ""
-    accepted_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    accepted_s: float = field(default_factory=time.monotonic)
+    accepted_at: datetime = msgspec.field(default_factory=partial(datetime.now, UTC))
+    accepted_s: float = msgspec.field(default_factory=time.monotonic)
     trace: "Trace | None" = None
-    key: "KeyPicture | None" = field(default=None, init=False)
-    alias: str = field(default="", init=False)
-    records: "list[Entry]" = field(default_factory=list, init=False)
+    key: "KeyPicture | None" = None
+    alias: str = ""
+    records: "list[Entry]" = []
+
+    def __repr__(self) -> str:
+        """Without what is told to nobody: headers, secrets and body."""
+        return f"ClientRequest({self.id!r}, {self.dialect!r})"
 
     @property
     def agent(self) -> str:
         """The client's own id of its agent; empty when it sends none."""
-        return next((self.headers[name] for name in AGENT_HEADERS if self.headers.get(name)), "")
+        headers = self.headers
+        for name in AGENT_HEADERS:
+            if told := headers.get(name):
+                return told
+        return ""
 
     @property
     def session(self) -> str:

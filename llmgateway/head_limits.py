@@ -13,16 +13,21 @@ seconds first: closed at once, the system would tell the client of a reset, whic
 """
 
 import asyncio
+import math
 from functools import cache
 from typing import Any
 from urllib.parse import unquote
 
+import httptools
 import orjson
 from django.conf import settings
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from llmgateway import outcomes
 from llmgateway.cork import Cork
+from llmgateway.http_cycle import Cycle
+from llmgateway.wire import CYCLE
 
 TOO_LARGE = b"431 Request Header Fields Too Large"
 TOO_SLOW = b"408 Request Timeout"
@@ -45,7 +50,11 @@ class HeadLimits(HttpToolsProtocol):
     _trailer_bytes = 0
     _is_too_large = False
     _is_lingering = False
+    _is_upgrade = False
     _timer: asyncio.TimerHandle | None = None
+    cycle: Any
+    _idle_since = math.inf
+    """In seconds of the loop's clock; without end while something is asked or answered."""
 
     def connection_made(self, transport: Any) -> None:
         """A client that connects has to ask for something."""
@@ -58,7 +67,10 @@ class HeadLimits(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody is waited for any more."""
         self._stop_waiting()
+        super()._unset_keepalive_if_required()
         super().connection_lost(exc)
+        if self.cycle is not None and self.cycle.disconnected:
+            self.cycle.leave()
 
     def data_received(self, data: bytes) -> None:
         """Measure a head, or trailers, that come in pieces."""
@@ -101,9 +113,22 @@ class HeadLimits(HttpToolsProtocol):
         self._chunk, self._trailer_bytes = self._chunks, 0
 
     def on_body(self, body: bytes) -> None:
-        """Some of the body."""
+        """Some of the body; as uvicorn takes it."""
         self._chunk = 0
-        super().on_body(body)
+        cycle = self.cycle
+        if self._is_upgrade or cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        """The request is over; as uvicorn takes it."""
+        cycle = self.cycle
+        if not (self._is_upgrade or cycle.response_complete):
+            cycle.more_body = False
+            cycle.message_event.set()
 
     def _add_to_trailers(self, count_bytes: int) -> None:
         self._trailer_bytes += count_bytes
@@ -129,9 +154,69 @@ class HeadLimits(HttpToolsProtocol):
             self._is_too_large = True
             self._note("HeadTooLarge", 431)
             raise HeadTooLarge
-        super().on_headers_complete()
-        if self.cycle is not None:  # None where a WebSocket took over
-            self.cycle.transport = self._cork
+        self._is_upgrade = self.parser.should_upgrade() and self._should_upgrade()
+        if self._is_upgrade:
+            super().on_headers_complete()  # which leaves the rest to the WebSocket
+        else:
+            self._begin_cycle()
+
+    def _begin_cycle(self) -> None:
+        """As uvicorn does it, with our cycle, and without what ``serve`` never sets: a root path, a bound on connections."""
+        parser, scope = self.parser, self.scope
+        version = parser.get_http_version()
+        scope["method"] = parser.get_method().decode("ascii")
+        if version != "1.1":
+            scope["http_version"] = version
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = url.path
+        scope["query_string"] = url.query or b""
+        last = self.cycle
+        cycle = self.cycle = Cycle(
+            scope, self._cork, self.flow, self.logger, self.access_logger, self.access_log, self.server_state.default_headers,
+            asyncio.Event(), self.expect_100_continue, version != "1.0" and parser.should_keep_alive(),
+            self.on_response_complete,
+        )  # fmt: skip
+        told: Any = scope
+        told[CYCLE] = cycle
+        if last is None or last.response_complete:
+            self._start_asgi_task(cycle, self.app)
+        else:  # as uvicorn keeps those that were sent without waiting for an answer
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
+
+    def on_response_complete(self) -> None:
+        """The next request may come; as uvicorn does it, which arms a timer after each answer and cancels it with each request."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def _unset_keepalive_if_required(self) -> None:
+        """A request has begun to come."""
+        self._idle_since = math.inf
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection, if nothing was asked for so long; else look again when that may be."""
+        self.timeout_keep_alive_task = None
+        if self.transport.is_closing() or self._idle_since == math.inf:
+            return
+        idle_s = self.loop.time() - self._idle_since
+        if idle_s >= self.timeout_keep_alive:
+            self.transport.close()
+        else:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive - idle_s, self.timeout_keep_alive_handler
+            )
 
     def _head_bytes(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -172,6 +257,7 @@ class HeadLimits(HttpToolsProtocol):
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True  # whoever serves it has nothing more to say here
             self.cycle.message_event.set()
+            self.cycle.leave()
         self._linger()
 
     def _note(self, error: str, status: int, *, took_s: float = 0) -> None:

@@ -5,8 +5,8 @@ spooled file for the body, request signals, a task group. This subclass keeps wh
 (``ASGIRequest``, the URL resolver, ``HttpResponse``) and leaves the rest out: 25 us. What is left out nothing on
 the hot path needs: there is no ORM there (hence no ``close_old_connections``), no form and no upload.
 
-While the view works, a second task waits for the client to leave; when it does, the view's task is cancelled,
-which breaks the upstream call off and books what was used.
+When the client leaves while the view works, the view's task is cancelled, which breaks the upstream call off and books
+what was used. Our own server tells of it; under another one a second task waits for it.
 
 A body that is long, of unknown length or compressed is read only where its headers hold a key that is taken, so that
 nobody without one can make the gateway hold or unpack much. Others are read first: what they are is in memory before
@@ -17,8 +17,9 @@ connection, as the rest would have to be read for nothing.
 import asyncio
 import io
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http.response import HttpResponseBase
@@ -29,13 +30,16 @@ from accounting.errors import KeyRefused
 from accounting.snapshot import KeyPicture
 from conversion.errors import GatewayError
 from llmgateway import bodies, outcomes
-from llmgateway.answers import EventStream, error_answer
+from llmgateway.answers import JSON, EventStream, WholeAnswer, error_answer
 from llmgateway.body_room import Room, Share
 from llmgateway.errors import InternalFault, PathUnknown, RequestTooLarge, RequestTooSlow
 from llmgateway.exchange import new_request_id
 from llmgateway.outcomes import dialect_of
 from llmgateway.tasks import spawn
-from llmgateway.wire import Message, Send, Wire
+from llmgateway.wire import CYCLE, Message, Send, Wire
+
+if TYPE_CHECKING:
+    from llmgateway.http_cycle import Cycle
 
 log = logging.getLogger(__name__)
 
@@ -102,16 +106,20 @@ class LeanHandler(ASGIHandler):
         self._room = room
         self._check_sender = check_sender
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
+    async def __call__(  # type: ignore[override]
+        self, scope: MutableMapping[str, Any], receive: Receive, send: Send
+    ) -> None:
         """Serve one request."""
-        wire = Wire(send)
-        task = cast("asyncio.Task[None]", asyncio.current_task())
-        watch: Watch | None = None
+        # Taken out: a scope that knew its cycle, which knows the scope, would be garbage that nobody finds for a while.
+        cycle: Cycle | None = scope.pop(CYCLE, None)
+        wire = Wire(send, cycle)
+        task: Any = asyncio.current_task()
+        stop_watching: Callable[[], None] | None = None
         share = Share(self._room)
         try:
-            request = await self._read_request(scope, receive, wire, task, share)
+            request = await self._read_request(scope, receive, wire, task, share, cycle)
             if not isinstance(request, HttpResponseBase):
-                watch = Watch(receive, task, wire)
+                stop_watching = watch(receive, task, wire, cycle)
                 response = await self._respond(request)
                 if isinstance(
                     response, EventStream
@@ -131,8 +139,8 @@ class LeanHandler(ASGIHandler):
         finally:
             wire.stop_pings()
             share.end()
-            if watch is not None:
-                watch.stop()
+            if stop_watching is not None:
+                stop_watching()
             if scope["path"].startswith(outcomes.PREFIX):
                 outcomes.note(scope, wire)
 
@@ -143,13 +151,18 @@ class LeanHandler(ASGIHandler):
         wire: Wire,
         task: "asyncio.Task[None]",
         share: Share,
+        cycle: "Cycle | None",
     ) -> HotRequest | HttpResponseBase:
         """The request with its body, or the answer that says why it is not read."""
         wire.request_id = request_id = new_request_id()
         headers = _CLOSE
         try:
             encoding, bytes_max = await self._look_at_head(scope, wire)
-            body = await self._read_body(receive, task, share, bytes_max)
+            body = cycle.take_body() if cycle is not None else None
+            if body is None:
+                body = await self._read_body(receive, task, share, bytes_max)
+            else:
+                self._count(len(body), len(body), share, bytes_max)
             if encoding and body:
                 headers = _NO_TEXTS
                 packed_bytes = len(body)
@@ -214,11 +227,14 @@ class LeanHandler(ASGIHandler):
             piece = message.get("body", b"")
             pieces.append(piece)
             size += len(piece)
-            if size > bytes_max:
-                raise self._too_large(bytes_max)
-            share.take(len(piece))
+            self._count(len(piece), size, share, bytes_max)
             if not message.get("more_body", False):
                 return b"".join(pieces)
+
+    def _count(self, more: int, size: int, share: Share, bytes_max: int) -> None:
+        if size > bytes_max:
+            raise self._too_large(bytes_max)
+        share.take(more)
 
     def _too_large(self, bytes_max: int) -> RequestTooLarge:
         why = "GATEWAY_BODY_BYTES_MAX"
@@ -277,7 +293,7 @@ def refuse(
 
 
 class Watch:
-    """Waits beside the view for the client to leave, and then cancels the view's task.
+    """Waits beside the view for the client to leave, and then cancels the view's task; for servers that do not tell.
 
     It begins a moment late, because most short requests are over by then: a timer costs a fifth of a task.
     """
@@ -303,28 +319,42 @@ class Watch:
     async def _wait(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        if not self._wire.is_ended:
-            self._wire.client_is_gone = True
-            self._view.cancel()
+        leave(self._wire, self._view)
+
+
+def watch(
+    receive: Receive, view: "asyncio.Task[None]", wire: Wire, cycle: "Cycle | None"
+) -> Callable[[], None]:
+    """Have the view ended when the client leaves; what is returned is to be called once it is over by itself."""
+    if cycle is None:
+        return Watch(receive, view, wire).stop
+    cycle.watch(partial(leave, wire, view))
+    return cycle.stop_watching
+
+
+def leave(wire: Wire, view: "asyncio.Task[None]") -> None:
+    """The client has left: end the view, unless all is said."""
+    if not wire.is_ended:
+        wire.client_is_gone = True
+        view.cancel()
 
 
 async def send_answer(response: HttpResponseBase, wire: Wire) -> None:
     """Send a whole answer, or a stream to its end."""
-    headers = [(b"content-type", response["content-type"].encode("latin-1"))]
-    for name, value in getattr(response, "gateway_headers", _NO_TEXTS).items():
-        headers.append((name.encode("latin-1"), value.encode("latin-1")))
-    if isinstance(response, EventStream):
-        try:
-            await wire.start(response.status_code, headers)
-            async for part in response.pieces:
-                await wire.write(part)
-            await wire.end()
-        finally:
-            # A write that was cancelled leaves the generator hanging at its yield: it must be ended here.
-            await response.pieces.aclose()
-            await response.parts.close()
+    if isinstance(response, WholeAnswer):
+        await wire.answer(response.status_code, JSON, response.gateway_headers, response.body)
         return
-    content: bytes = getattr(response, "content", b"")
-    headers.append((b"content-length", str(len(content)).encode()))
-    await wire.start(response.status_code, headers)
-    await wire.end(content)
+    headers: Mapping[str, str] = getattr(response, "gateway_headers", _NO_TEXTS)
+    if not isinstance(response, EventStream):
+        content: bytes = getattr(response, "content", b"")
+        await wire.answer(response.status_code, response["content-type"], headers, content)
+        return
+    try:
+        await wire.start(response.status_code, response["content-type"], headers)
+        async for part in response.pieces:
+            await wire.write(part)
+        await wire.end()
+    finally:
+        # A write that was cancelled leaves the generator hanging at its yield: it must be ended here.
+        await response.pieces.aclose()
+        await response.parts.close()

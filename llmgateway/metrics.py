@@ -9,6 +9,7 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from accounting.entries import Entry
 from accounting.journal import Depth
+from conversion.dialects import WORDS
 from llmgateway.outcomes import Outcome
 from routing import snapshot
 from routing.live import Live
@@ -164,26 +166,39 @@ limits_apart = _gauge(
 
 def observe(entries: Sequence[Entry]) -> None:
     """Count attempts that have been booked. Sums of a batch are counted once: a look-up of labels costs microseconds."""
-    counts: defaultdict[tuple[Counter, tuple[str, ...]], float] = defaultdict(float)
+    alike: defaultdict[tuple[str, ...], list[Entry]] = defaultdict(list)
     for entry in entries:
-        labels = (entry.provider, entry.provider_kind, path_of(entry.provider_kind))
-        counts[attempts_total, (*labels, entry.status, entry.error)] += 1
-        if entry.after_error:
-            counts[fallbacks_total, (*labels, entry.after_error)] += 1
+        alike[
+            entry.provider, entry.provider_kind, entry.status, entry.error, entry.after_error
+        ].append(entry)
+    for (provider, kind, status, error, after_error), group in alike.items():
+        labels = (provider, kind, path_of(kind))
+        attempts_total.labels(*labels, status, error).inc(len(group))
+        if after_error:
+            fallbacks_total.labels(*labels, after_error).inc(len(group))
+        _observe_alike(labels, status, group)
+
+
+def _observe_alike(labels: tuple[str, str, str], status: str, group: Sequence[Entry]) -> None:
+    provider, _kind, path = labels
+    cost_usd, unpriced = 0.0, 0
+    for entry in group:
         if entry.duration_ms is not None:
             _child(duration_seconds, labels).observe(entry.duration_ms / 1000)
         if entry.ttft_ms is not None:
             _child(ttft_seconds, labels).observe(entry.ttft_ms / 1000)
-        for kind, tokens in _tokens(entry):
-            if tokens:
-                counts[tokens_total, (entry.provider, kind)] += tokens
         if entry.cost_usd is not None:
             # Prometheus counts in binary fractions; exact sums are in the reports.
-            counts[cost_usd_total, (entry.provider, labels[2])] += float(entry.cost_usd)
-        elif entry.status == "succeeded":
-            counts[unpriced_total, (entry.provider,)] += 1
-    for (counter, of_counter), amount in counts.items():
-        counter.labels(*of_counter).inc(amount)
+            cost_usd += float(entry.cost_usd)
+        else:
+            unpriced += 1
+    for kind, read in TOKENS.items():
+        if count := sum(filter(None, map(read, group))):
+            tokens_total.labels(provider, kind).inc(count)
+    if unpriced < len(group):
+        cost_usd_total.labels(provider, path).inc(cost_usd)
+    if unpriced and status == "succeeded":
+        unpriced_total.labels(provider).inc(unpriced)
 
 
 def observe_requests(outcomes: Sequence[Outcome]) -> None:
@@ -191,7 +206,7 @@ def observe_requests(outcomes: Sequence[Outcome]) -> None:
     counts: defaultdict[tuple[str, str, str], int] = defaultdict(int)
     for outcome in outcomes:
         word = outcome.word
-        counts[outcome.dialect.value, word, outcome.error] += 1
+        counts[WORDS[outcome.dialect], word, outcome.error] += 1
         endpoint = outcome.endpoint or "other"
         _child(request_seconds, (endpoint, word)).observe(outcome.ended_s - outcome.began_s)
     for (dialect, word, error), amount in counts.items():
@@ -200,14 +215,11 @@ def observe_requests(outcomes: Sequence[Outcome]) -> None:
             refused_total.labels(dialect, error).inc(amount)
 
 
-def _tokens(entry: Entry) -> tuple[tuple[str, int | None], ...]:
-    return (
-        ("prompt", entry.prompt_tokens),
-        ("completion", entry.completion_tokens),
-        ("cache_read", entry.cache_read_tokens),
-        ("cache_write", entry.cache_write_tokens),
-        ("reasoning", entry.reasoning_tokens),
-    )
+TOKENS = {
+    kind: attrgetter(f"{kind}_tokens")
+    for kind in ("prompt", "completion", "cache_read", "cache_write", "reasoning")
+}
+"""What sorts of tokens are told, and where an entry has each."""
 
 
 @cache

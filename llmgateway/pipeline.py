@@ -12,12 +12,12 @@ import random
 import time
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 
 from django.http.response import HttpResponseBase
 
 from accounting import keys
 from accounting import snapshot as keys_snapshot
-from accounting.ledger import Ledger
 from accounting.pricing import cost_of
 from accounting.snapshot import KeyPicture
 from conversion.call import Call, read_call
@@ -26,7 +26,14 @@ from conversion.needs import Needs
 from conversion.sse import PING
 from conversion.usage import Usage
 from llmgateway.admitting import admit, limit_headers
-from llmgateway.answers import EventStream, WholeAnswer, early_headers, error_answer, id_headers
+from llmgateway.answers import (
+    EVENT_STREAM,
+    EventStream,
+    WholeAnswer,
+    early_headers,
+    error_answer,
+    id_headers,
+)
 from llmgateway.attempt import Asked, Attempt, Status
 from llmgateway.attribution import origin_of
 from llmgateway.estimates import ANSWER_TOKENS
@@ -45,6 +52,9 @@ from routing.upstream.errors import NetworkError
 
 log = logging.getLogger(__name__)
 
+# Plain strings: an enumeration's ``value`` is two calls.
+SUCCEEDED, FAILED = Status.SUCCEEDED.value, Status.FAILED.value
+CLIENT_CLOSED, INTERRUPTED = Status.CLIENT_CLOSED.value, Status.INTERRUPTED.value
 HEADER_CHARS_MAX = 1000
 BODY_BYTES_AT_ONCE = 2 * 1024 * 1024
 """Up to here a request is translated on the loop, at 30 ms a megabyte, or 70 where it is all small blocks."""
@@ -80,10 +90,15 @@ async def serve_key(
     plan = plan or plan_for(ask, key, call, runtime, project=origin.project)  # where it may go
     if call.stream:
         wire.keep_alive(
-            PING[ask.dialect.family], after_s=runtime.ping_after_s, headers=early_headers(ask.id)
+            PING[ask.dialect.family],
+            after_s=runtime.ping_after_s,
+            content_type=EVENT_STREAM,
+            headers=partial(early_headers, ask.id),
         )
     flags = snapshot.current().flags
-    is_strict = flags.is_on(STRICT_CONVERSION, team=key.team, key=key.name, request_id=ask.id)
+    is_strict = STRICT_CONVERSION in flags.ever_on and flags.is_on(
+        STRICT_CONVERSION, team=key.team, key=key.name, request_id=ask.id
+    )
     recorder = make_recorder(ask, key, flags, runtime.request_logs)
     asked = Asked(ask, call, key, origin, is_strict, recorder)
     rules = keys_snapshot.current().rules_over(key, origin.project)
@@ -114,6 +129,11 @@ def plan_for(
     Raises:
         ModelUnknown: no alias matches, or the key may not ask for it; the client is told the same.
     """
+    held = snapshot.current()
+    known = planning.known_plan(held, call.alias)
+    if known is not None and trace is None:
+        check_alias(key, call)
+        return known
     question = Question(
         call.alias,
         dice=runtime.dice,
@@ -128,12 +148,21 @@ def plan_for(
         price_of=price_of,
         trace=trace,
     )
-    plan = planning.make_plan(snapshot.current(), question)
+    plan = planning.make_plan(held, question)
+    check_alias(key, call)
+    return plan
+
+
+def check_alias(key: KeyPicture, call: Call) -> None:
+    """Nothing, where the key may ask for the model.
+
+    Raises:
+        ModelUnknown: it may not.
+    """
     if not key.may_ask_for(call.alias):
         raise ModelUnknown(
             f"The model {call.alias!r} is not open to the API key {key.name!r}. GET /v1/models lists what is."
         )
-    return plan
 
 
 def price_of(target: Target, needs: Needs) -> Decimal | None:
@@ -188,7 +217,10 @@ async def answer_from(
         attempt: Attempt | None = None
         after = failures[-1].error if failures else None
         try:
-            attempt = await make_attempt(asked, target, runtime.ledger)
+            if len(asked.call.raw) <= BODY_BYTES_AT_ONCE:
+                attempt = Attempt(asked, target, runtime.ledger)
+            else:  # in a thread, so that others are served meanwhile
+                attempt = await asyncio.to_thread(Attempt, asked, target, runtime.ledger)
             answer = await answer_of(attempt, wire, runtime, number=len(failures) + 1, after=after)
         except GatewayError as error:
             failures.append(
@@ -226,17 +258,6 @@ def rest_credential(attempt: Attempt | None, error: GatewayError, runtime: Runti
     return runtime.live.cooldowns.rest_credential(attempt.credential.pk, error, time.monotonic())
 
 
-async def make_attempt(asked: Asked, target: Target, ledger: Ledger) -> Attempt:
-    """The request translated for the target: a long one in a thread, so that others are served meanwhile.
-
-    Raises:
-        RequestInvalid: the request is broken, or the target cannot take it.
-    """
-    if len(asked.call.raw) <= BODY_BYTES_AT_ONCE:
-        return Attempt(asked, target, ledger)
-    return await asyncio.to_thread(Attempt, asked, target, ledger)
-
-
 async def answer_of(
     attempt: Attempt,
     wire: Wire,
@@ -251,7 +272,7 @@ async def answer_of(
         GatewayError: the attempt failed; it is booked already.
     """
     handed_out = False
-    status, error = Status.INTERRUPTED, None
+    status, error = INTERRUPTED, None
     recorder = attempt.asked.recorder
     try:
         reply = await attempt.begin(runtime, number=number, after=after)
@@ -262,20 +283,20 @@ async def answer_of(
             attempt.forget_prompt()
             return EventStream(recorded(relay, recorder, headers), headers)
         body = await attempt.whole_answer(reply)
-        status = Status.SUCCEEDED
+        status = SUCCEEDED
         if recorder is not None:
             recorder.client_answer(headers, body)
-        attempt.settle(status.value, answer_bytes=len(body))
+        attempt.settle(status, answer_bytes=len(body))
         return WholeAnswer(body, {**headers, **cost_header(attempt)})
     except asyncio.CancelledError:
-        status = Status.CLIENT_CLOSED if wire.client_is_gone else Status.INTERRUPTED
+        status = CLIENT_CLOSED if wire.client_is_gone else INTERRUPTED
         raise
     except GatewayError as failure:
-        status, error = Status.FAILED, failure
+        status, error = FAILED, failure
         raise
     finally:
         if not handed_out:
-            attempt.settle(status.value, error=error)
+            attempt.settle(status, error=error)
             if attempt.reply is not None:
                 await attempt.reply.close()
 

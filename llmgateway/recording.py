@@ -15,6 +15,7 @@ from llmgateway.answers import Parts, WholeAnswer
 from llmgateway.exchange import ClientRequest
 from routing.flags import LOG_BODIES, LOG_HEADERS, FlagSet
 
+LOGGING = frozenset({LOG_BODIES, LOG_HEADERS})
 CLIENT_REQUEST, UPSTREAM_REQUEST, UPSTREAM_ANSWER, CLIENT_ANSWER = BODIES
 
 
@@ -41,6 +42,8 @@ def recorder_for(
     ask: ClientRequest, key: KeyPicture, flags: FlagSet, logs: RequestLogs
 ) -> "Recorder | None":
     """What records this request, with the client's side of it; None where both flags are off for this caller."""
+    if LOGGING.isdisjoint(flags.ever_on):
+        return None
     is_wanted, has_bodies = is_logged(ask, key, flags)
     if not is_wanted:
         return None

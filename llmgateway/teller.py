@@ -11,8 +11,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from accounting.entries import Entry, masked
+from conversion.dialects import WORDS
 from llmgateway import metrics, outcomes
-from llmgateway.outcomes import Book, Outcome
+from llmgateway.outcomes import ENDPOINTS, Book, Outcome
 
 if TYPE_CHECKING:
     from llmgateway.tracing import Tracer
@@ -82,8 +83,8 @@ def _fields_to_log(outcome: Outcome) -> dict[str, Any]:
     told: dict[str, Any] = {
         "request_id": outcome.id,
         "method": outcome.method,
-        "path": masked(outcome.path),
-        "dialect": outcome.dialect.value,
+        "path": outcome.path if outcome.path in ENDPOINTS else masked(outcome.path),
+        "dialect": WORDS[outcome.dialect],
         "status": outcome.status or None,
         "outcome": outcome.word,
         "error": outcome.error or None,

@@ -7,7 +7,7 @@ lazily: a piece that is sent only stores the time.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from llmgateway.tasks import spawn
@@ -15,32 +15,37 @@ from llmgateway.tasks import spawn
 if TYPE_CHECKING:
     from accounting.snapshot import KeyPicture
     from llmgateway.exchange import ClientRequest
+    from llmgateway.http_cycle import Cycle
 
+CYCLE = "llmgateway.cycle"
+"""Where the scope of a request has the server's cycle of it, if it is one with short ways (http_cycle.py)."""
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
-RawHeaders = list[tuple[bytes, bytes]]
 
 
 class Wire:
     """Sends one HTTP answer. ``bytes_sent`` counts its body; ``client_is_gone`` is set by who watches for that.
 
     ``status`` is 0 until the answer has begun; ``error`` is the class of what the client was told went wrong. ``ask`` is
-    what it asked, once that was read; ``key`` is whose it is, where that is known before.
+    what it asked, once that was read; ``key`` is whose it is, where that is known before. The cycle, where the server has
+    one, knows shorter ways than messages.
     """
 
     __slots__ = (
-        "_early_headers", "_is_sending", "_loop", "_ping", "_ping_after_s", "_send", "_sent_at", "_timer",
+        "_cycle", "_early_headers", "_early_type", "_is_sending", "_loop", "_ping", "_ping_after_s", "_send", "_sent_at", "_timer",
         "ask", "began_s", "bytes_sent", "client_is_gone", "error", "is_ended", "is_started", "key", "request_id", "status",
     )  # fmt: skip
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, cycle: "Cycle | None" = None) -> None:
         self._send = send
+        self._cycle = cycle
         self._loop = asyncio.get_running_loop()
         self._sent_at = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
         self._ping = b""
         self._ping_after_s = 0.0
-        self._early_headers: RawHeaders = []
+        self._early_type = ""
+        self._early_headers: Callable[[], Mapping[str, str]] = dict
         self._is_sending = False
         self.bytes_sent = 0
         self.client_is_gone = False
@@ -53,17 +58,25 @@ class Wire:
         self.key: KeyPicture | None = None
         self.ask: ClientRequest | None = None
 
-    async def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    async def start(self, status: int, content_type: str, headers: Mapping[str, str]) -> None:
         """Send status and headers; without effect if pings had to start the answer already."""
         if self.is_started:
             return
         self.is_started = True
         self.status = status
-        await self._put({"type": "http.response.start", "status": status, "headers": list(headers)})
+        cycle = self._cycle
+        if cycle is not None and cycle.begin(status, content_type, headers):
+            self._sent_at = self._loop.time()
+            return
+        await self._put_head(status, content_type, headers, "")
 
     async def write(self, data: bytes) -> None:
         """Send one piece of the body."""
         self.bytes_sent += len(data)
+        cycle = self._cycle
+        if cycle is not None and not self._is_sending and cycle.write_piece(data):
+            self._sent_at = self._loop.time()
+            return
         self._is_sending = (
             True  # as _put does it, which would cost each event of a stream a coroutine
         )
@@ -78,10 +91,39 @@ class Wire:
         self.stop_pings()
         self.bytes_sent += len(data)
         self.is_ended = True
+        if self._cycle is not None and not self._is_sending and self._cycle.end(data):
+            return
         await self._put({"type": "http.response.body", "body": data, "more_body": False})
 
-    def keep_alive(self, ping: bytes, *, after_s: float, headers: RawHeaders) -> None:
-        """Ping from now on, whenever nothing was sent for ``after_s``; start with 200 and ``headers`` if need be."""
+    async def answer(
+        self, status: int, content_type: str, headers: Mapping[str, str], body: bytes
+    ) -> None:
+        """Send a whole answer; only its body, if pings had to start it already. ``headers`` say nothing of the body."""
+        cycle = self._cycle
+        if cycle is not None and not (self.is_started or self._is_sending):
+            if self._timer is not None:
+                self.stop_pings()
+            if cycle.answer(status, content_type, headers, body):
+                self.is_started = self.is_ended = True
+                self.status = status
+                self.bytes_sent = len(body)
+                return
+        if not self.is_started:
+            self.is_started = True
+            self.status = status
+            await self._put_head(status, content_type, headers, str(len(body)))
+        await self.end(body)
+
+    def keep_alive(
+        self,
+        ping: bytes,
+        *,
+        after_s: float,
+        content_type: str,
+        headers: Callable[[], Mapping[str, str]],
+    ) -> None:
+        """Ping from now on, whenever nothing was sent for ``after_s``; start with 200 and these headers if need be."""
+        self._early_type = content_type
         self._ping = ping
         self._ping_after_s = after_s
         self._early_headers = headers
@@ -92,6 +134,15 @@ class Wire:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    async def _put_head(
+        self, status: int, content_type: str, headers: Mapping[str, str], length: str
+    ) -> None:
+        texts = {"content-type": content_type, **headers}
+        if length:
+            texts["content-length"] = length
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in texts.items()]
+        await self._put({"type": "http.response.start", "status": status, "headers": raw})
 
     async def _put(self, message: Message) -> None:
         self._is_sending = True
@@ -112,6 +163,6 @@ class Wire:
     async def _send_ping(self) -> None:
         if self.is_ended or self._is_sending:
             return
-        await self.start(200, self._early_headers)
+        await self.start(200, self._early_type, self._early_headers())
         if not self.is_ended:  # the answer may have come and gone while the start was on its way
             await self.write(self._ping)

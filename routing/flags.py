@@ -89,7 +89,7 @@ class FlagRow:
 class FlagSet:
     """All flags at one moment: the rows' words, and the first values for what no row speaks of."""
 
-    __slots__ = ("_first", "_rows")
+    __slots__ = ("_first", "_rows", "ever_on")
 
     def __init__(self, rows: Mapping[str, tuple[FlagRow, ...]], first: Mapping[str, bool]) -> None:
         self._first = {
@@ -100,6 +100,12 @@ class FlagSet:
             for name, found in rows.items()
             if name in DECLARED
         }
+        self.ever_on = frozenset(
+            name
+            for name, first_value in self._first.items()
+            if first_value or any(row.enabled for row in self._rows.get(name, ()))
+        )
+        """Those that are on for anybody at all: of the others no request needs to be looked at."""
 
     def is_on(self, name: str, *, team: str, key: str, request_id: str) -> bool:
         """Whether the flag is on for this caller's request.

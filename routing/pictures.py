@@ -188,7 +188,8 @@ Found = tuple[AliasPicture, Mapping[str, str]]
 class Snapshot:
     """All of routing at one moment. ``patterns`` are in the order in which they are tried.
 
-    ``matched`` is no part of the picture: planning remembers in it what the patterns say of names.
+    ``matched`` and ``lone`` are no part of the picture: planning remembers in them what the patterns say of names, and the
+    plans that are the same for every request.
     """
 
     number: int
@@ -200,6 +201,7 @@ class Snapshot:
     agent_types: tuple[AgentTypePicture, ...] = ()
     flags: FlagSet = field(default_factory=lambda: FlagSet({}, settings.FLAGS_AT_FIRST))
     matched: dict[str, Found | None] = field(default_factory=dict, compare=False, repr=False)
+    lone: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 def traits_of(provider: ProviderPicture, model: str, overrides: Mapping[str, Any]) -> Traits:

@@ -10,8 +10,10 @@ import difflib
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
+
+import msgspec
 
 from conversion.call import Call
 from conversion.names import matches, matches_any
@@ -44,8 +46,7 @@ PriceOf = Callable[[Target, Needs], Decimal | None]
 """What a target would cost for a request, in USD; None where its price is not known."""
 
 
-@dataclass(slots=True)
-class Question:
+class Question(msgspec.Struct):
     """What is asked, by whom. ``name`` is the model's, header names are in lower case; ``session`` is the client's own id of its session."""
 
     name: str
@@ -56,11 +57,11 @@ class Question:
     key: str = ""
     session: str = ""
     request_id: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
     live: Live | None = None
     price_of: PriceOf | None = None
     trace: list[str] | None = None
-    _needs: Needs | None = field(default=None, init=False)
+    _needs: Needs | None = None
 
     @property
     def needs(self) -> Needs:
@@ -87,8 +88,7 @@ class Question:
             self.trace.append(sentence)
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """The targets chosen for one call, in the order to try. ``alias`` is the row's name or pattern.
 
     ``session`` is set where the route keeps sessions to their target: who answers is to be remembered.
@@ -127,14 +127,15 @@ def make_plan(snapshot: Snapshot, question: Question) -> Plan:
         )
         return Plan(alias=name, snapshot_number=snapshot.number, targets=recognised)
     alias, matched = found
-    question.say(f"{name!r} is matched by the alias {alias.name!r}.")
+    if question.trace is not None:  # few ask, and the sentence would be made for all
+        question.say(f"{name!r} is matched by the alias {alias.name!r}.")
     tier = agent.tier if agent else ""
     route, targets = _choose_route(alias, question, agent.slug if agent else "", tier)
     if len(targets) > 1:
         targets = _ordered(snapshot, route, targets, question)
     if matched:
         targets = tuple(_filled(target, matched) for target in targets)
-    return Plan(
+    plan = Plan(
         alias=alias.name,
         snapshot_number=snapshot.number,
         targets=targets,
@@ -143,6 +144,22 @@ def make_plan(snapshot: Snapshot, question: Question) -> Plan:
         tier=tier,
         session=question.conversation if _keeps_sessions(route) and len(targets) > 1 else "",
     )
+    if alias.pattern is None and not snapshot.agent_types and _is_alone(alias):
+        snapshot.lone[name] = plan
+    return plan
+
+
+def known_plan(snapshot: Snapshot, name: str) -> Plan | None:
+    """The plan that every request for a name has, where there is such a one and it was made before."""
+    known: Plan | None = snapshot.lone.get(name)
+    return known
+
+
+def _is_alone(alias: AliasPicture) -> bool:
+    """Whether there is one target, and nothing that any request could change in that."""
+    first = alias.routes[0]
+    is_open = len(alias.routes) == 1 and first.conditions is None
+    return is_open and len(first.targets) == 1 and not first.has_choosy_targets
 
 
 def _keeps_sessions(route: RoutePicture) -> bool:

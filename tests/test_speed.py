@@ -14,9 +14,9 @@ ROUNDS_MIN, ROUNDS_MAX = 3, 60
 SCALE = 0.15
 
 BARS = {
-    "small, whole": 3.3,
-    "100 events, converted": 3.2,
-    "100 events, same dialect": 2.6,
+    "small, whole": 2.4,
+    "100 events, converted": 2.8,
+    "100 events, same dialect": 2.2,
     "150 kB Claude Code body": 5.0,
 }
 

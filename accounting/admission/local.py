@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import floor
 
+import msgspec
+
 from accounting.admission.minute import MinuteWindow
 from accounting.admission.telling import (
     exceeded,
@@ -55,7 +57,8 @@ class Meter:
 
     def is_idle(self, now_s: float) -> bool:
         """Whether nothing is left to remember."""
-        return not (self.running or self.requests.forget(now_s) or self.tokens.forget(now_s))
+        requests, tokens = self.requests.forget(now_s), self.tokens.forget(now_s)
+        return not (self.running or requests or tokens)
 
 
 @dataclass(slots=True, eq=False)
@@ -106,8 +109,7 @@ class Account:
         return True
 
 
-@dataclass(slots=True)
-class Held:
+class Held(msgspec.Struct):
     """The accounts in which a request has a hold, and how much of one."""
 
     accounts: list[Account]
@@ -138,12 +140,11 @@ class LocalAdmitted:
         self._need = need
         self._held = held
         self.standings = standings
-        now_s = gate.clock()
-        self._second = floor(now_s)
+        self._second = second = floor(gate.clock())
         for meter in meters:
             meter.running += 1
-            meter.requests.add(1, now_s)
-            meter.tokens.add(need.tokens, now_s)
+            meter.requests.add(1, second)
+            meter.tokens.add(need.tokens, second)
 
     def settle(self, used: Used) -> None:
         """Give back what was held, and count what was used instead."""
@@ -178,17 +179,18 @@ class LocalGate:
 
     async def admit(self, rules: tuple[Rules, ...], need: Need) -> LocalAdmitted:
         """Let a request in under all the rules at once, or under none; errors as ``Gate``."""
-        standings = self._check(rules, need)
+        meters = [self._meter(rule.holder) for rule in rules]
+        standings = self._check(rules, meters, need)
         budgets = [budget for rule in rules for budget in rule.budgets]
         held = self._hold_at_once(budgets, need.worst_pico)
         if held is None:
             held = await self._hold(budgets, need)
             try:
-                standings = self._check(rules, need)  # others came while this one waited
+                meters = [self._meter(rule.holder) for rule in rules]
+                standings = self._check(rules, meters, need)  # others came while this one waited
             except BaseException:
                 held.release()
                 raise
-        meters = [self._meter(rule.holder) for rule in rules]
         return LocalAdmitted(self, meters, need, held, standings)
 
     def spent(self, budget_pk: int) -> tuple[int, int] | None:
@@ -238,7 +240,9 @@ class LocalGate:
             meter = self._meters[holder] = Meter()
         return meter
 
-    def _check(self, rules: tuple[Rules, ...], need: Need) -> tuple[Standing, ...]:
+    def _check(
+        self, rules: tuple[Rules, ...], meters: list[Meter], need: Need
+    ) -> tuple[Standing, ...]:
         """How the limits stand once the request is let in.
 
         Raises:
@@ -246,8 +250,7 @@ class LocalGate:
         """
         now_s = self.clock()
         standings: list[Standing] = []
-        for rule in rules:
-            meter = self._meter(rule.holder)
+        for rule, meter in zip(rules, meters, strict=True):
             self._check_one(rule, meter, need, now_s, standings)
         return tightest(standings)
 
@@ -255,17 +258,16 @@ class LocalGate:
     def _check_one(
         rule: Rules, meter: Meter, need: Need, now_s: float, standings: list[Standing]
     ) -> None:
-        requests, tokens = meter.requests.forget(now_s), meter.tokens.forget(now_s)
         if rule.concurrent_requests and meter.running >= rule.concurrent_requests:
             raise too_many_at_once(rule)
         if limit := rule.requests_per_minute:
-            reset_s = meter.requests.reset_s(now_s)
+            requests, reset_s = meter.requests.stand(now_s)
             if requests + 1 > limit:
                 wait_s = meter.requests.wait_s(1, limit, now_s)
                 raise too_many_requests(rule, Standing("requests", limit, 0, reset_s), wait_s)
             standings.append(Standing("requests", limit, limit - requests - 1, reset_s))
         if limit := rule.tokens_per_minute:
-            reset_s = meter.tokens.reset_s(now_s)
+            tokens, reset_s = meter.tokens.stand(now_s)
             # A request longer than the limit has its turn when nothing else was used: it would never have one else.
             if tokens and tokens + need.tokens > limit:
                 wait_s = meter.tokens.wait_s(min(need.tokens, limit), limit, now_s)

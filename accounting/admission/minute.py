@@ -19,15 +19,14 @@ class MinuteWindow:
         self._seconds: deque[list[int]] = deque()
         self.sum = 0
 
-    def add(self, amount: int, now_s: float) -> int:
-        """Count an amount; the second under which it may be corrected."""
-        second = floor(now_s)
-        if self._seconds and self._seconds[-1][0] == second:
-            self._seconds[-1][1] += amount
+    def add(self, amount: int, second: int) -> None:
+        """Count an amount in a whole second, under which it may be corrected."""
+        seconds = self._seconds
+        if seconds and (last := seconds[-1])[0] == second:
+            last[1] += amount
         else:
-            self._seconds.append([second, amount])
+            seconds.append([second, amount])
         self.sum += amount
-        return second
 
     def correct(self, second: int, amount: int, now_s: float) -> None:
         """Change what was counted under a second; what has left by now stays out."""
@@ -48,6 +47,16 @@ class MinuteWindow:
             self.sum -= seconds.popleft()[1]
         return self.sum
 
+    def stand(self, now_s: float) -> tuple[int, float]:
+        """What is left after ``forget``, and seconds until all of it is free again, if nothing else comes."""
+        seconds = self._seconds
+        if not seconds:
+            return 0, 0.0
+        left_s = seconds[-1][0] + WINDOW_S + 1 - now_s
+        if seconds[0][0] + WINDOW_S + 1 <= now_s:
+            self.forget(now_s)
+        return self.sum, left_s if left_s > 0 else 0.0
+
     def wait_s(self, amount: int, limit: int, now_s: float) -> float:
         """Seconds until ``amount`` more fits under the limit, if nothing else comes; to be asked after ``forget``."""
         excess = self.sum + amount - limit
@@ -58,7 +67,3 @@ class MinuteWindow:
             excess -= held
             leaving = second
         return max(0.0, leaving + WINDOW_S + 1 - now_s)
-
-    def reset_s(self, now_s: float) -> float:
-        """Seconds until all of it is free again, if nothing else comes."""
-        return max(0.0, self._seconds[-1][0] + WINDOW_S + 1 - now_s) if self._seconds else 0.0

@@ -1,7 +1,7 @@
 """The values of admission: which rules hold for a request, what it needs, and how a limit stands."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
@@ -71,12 +71,11 @@ class Standing(NamedTuple):
     reset_s: float
 
 
-@dataclass(slots=True)
-class Used:
+class Used(msgspec.Struct):
     """What a request has used so far, by all its attempts; costs by when their attempts began."""
 
     tokens: int = 0
-    costs: list[tuple[datetime, int]] = field(default_factory=list)
+    costs: list[tuple[datetime, int]] = []
 
 
 class Admitted(Protocol):

@@ -1,6 +1,7 @@
 """One attempt of an Anthropic Messages client at an OpenAI chat upstream."""
 
 from conversion.anthropic_over_openai.facts import Expected, Facts
+from conversion.anthropic_over_openai.finishes import Ending
 from conversion.anthropic_over_openai.request import write_request
 from conversion.anthropic_over_openai.response import write_message
 from conversion.anthropic_over_openai.stream import MessageStream
@@ -27,16 +28,14 @@ class AnthropicOverOpenAI(Telling[Facts]):
             message_id=message_id,
             model=call.alias,
             tool_names=written.tool_names,
-            stop_sequences=written.stop_sequences,
             prompt_tokens_estimate=written.prompt_tokens_estimate,
             omit_thinking_text=written.omit_thinking_text,
             one_hour_asked=written.one_hour_asked,
         )
-        facts = self._facts = Facts(expected, self.report)
-        stream = self._stream = MessageStream(facts)
-        # Not wrapped: this is called for every piece of every stream.
-        self.feed = stream.feed
-        self.finish = stream.finish
+        self._facts = Facts(expected, self.report, Ending(written.stop_sequences))
+
+    def _make_stream(self) -> MessageStream:
+        return MessageStream(self._facts)
 
     def read_answer(self, body: bytes) -> bytes:
         """The whole answer as a message.

@@ -5,7 +5,7 @@ The two count differently: OpenAI's ``prompt_tokens`` include what was read from
 """
 
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -14,6 +14,9 @@ from conversion.usage import Usage
 from conversion.wire.anthropic_answer import DeltaUsage, MessageUsage
 
 _CHARS_PER_TOKEN = 4
+
+
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)] | None
 
 
 class _Money(msgspec.Struct):
@@ -30,12 +33,83 @@ class _Priced(msgspec.Struct):
     usage: _Costs | None = None
 
 
+class _Lifetimes(msgspec.Struct):
+    ephemeral_1h_input_tokens: _Count = None
+
+
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: _Count = None
+    cache_write_tokens: _Count = None
+    cache_creation_tokens: _Count = None
+    cache_creation_token_details: _Lifetimes | None = None
+
+
+class _CompletionDetails(msgspec.Struct):
+    reasoning_tokens: _Count = None
+
+
+class _Told(_Costs):
+    prompt_tokens: _Count = None
+    completion_tokens: _Count = None
+    total_tokens: _Count = None
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+    cache_read_input_tokens: _Count = None
+    prompt_cache_hit_tokens: _Count = None
+    cache_creation_input_tokens: _Count = None
+
+
+class _Counted(msgspec.Struct):
+    usage: _Told | None = None
+
+
+_decode = msgspec.json.Decoder(_Counted).decode
+_NO_PROMPT_DETAILS, _NO_COMPLETION_DETAILS = _PromptDetails(), _CompletionDetails()
+
+
 def read_usage(answer: dict[str, Any], raw: bytes) -> Usage | None:
     """The usage in an answer or a chunk; None when there is none, or one without tokens and cost.
 
     ``raw`` is the JSON that ``answer`` was decoded from: money is read from it once more, digit by digit, because
     decoding went through a float.
     """
+    try:
+        told = _decode(raw).usage
+    except ValueError:
+        told = None  # one of the figures is none, or is larger than can be held
+    if told is not None and told.prompt_tokens is not None and told.completion_tokens is not None:
+        return _usage_of(told)
+    return _read_leniently(answer, raw)
+
+
+def _usage_of(told: _Told) -> Usage:
+    """A usage in which all is as it should be, as nearly every one is: the same as reading it leniently, in a third of the time."""
+    prompt = told.prompt_tokens_details or _NO_PROMPT_DETAILS
+    reasoning = (told.completion_tokens_details or _NO_COMPLETION_DETAILS).reasoning_tokens
+    completion = told.completion_tokens
+    if reasoning:
+        completion = _whole_completion(told.total_tokens, told.prompt_tokens, completion, reasoning)
+    read, written = prompt.cached_tokens, prompt.cache_write_tokens
+    if read is None:
+        read = told.cache_read_input_tokens
+        read = told.prompt_cache_hit_tokens if read is None else read
+    if written is None:
+        written = prompt.cache_creation_tokens
+        written = told.cache_creation_input_tokens if written is None else written
+    lifetimes = prompt.cache_creation_token_details
+    return Usage(
+        prompt_tokens=told.prompt_tokens,
+        completion_tokens=completion,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+        cache_write_1h_tokens=lifetimes.ephemeral_1h_input_tokens if lifetimes else None,
+        reasoning_tokens=reasoning,
+        cost_usd=None if told.cost is None else _whole_cost(told),
+    )
+
+
+def _read_leniently(answer: dict[str, Any], raw: bytes) -> Usage | None:
+    """As ``read_usage``: each figure by itself, so that one that is wrong spoils no other."""
     usage = answer.get("usage")
     if not isinstance(usage, dict):
         # Groq reports there, and in ``usage`` only since 2024 (cases/anthropic_over_openai/usage_of_groq).
@@ -49,7 +123,9 @@ def read_usage(answer: dict[str, Any], raw: bytes) -> Usage | None:
     reasoning = _count(_object(usage.get("completion_tokens_details")).get("reasoning_tokens"))
     return Usage(
         prompt_tokens=prompt,
-        completion_tokens=_whole_completion(usage, prompt, completion, reasoning),
+        completion_tokens=_whole_completion(
+            _count(usage.get("total_tokens")), prompt, completion, reasoning
+        ),
         cache_read_tokens=_first(
             prompt_details.get("cached_tokens"),
             usage.get("cache_read_input_tokens"),  # LiteLLM
@@ -71,7 +147,7 @@ def read_usage(answer: dict[str, Any], raw: bytes) -> Usage | None:
 
 
 def _whole_completion(
-    usage: dict[str, Any], prompt: int | None, completion: int | None, reasoning: int | None
+    total: int | None, prompt: int | None, completion: int | None, reasoning: int | None
 ) -> int | None:
     """Completion tokens with the reasoning inside.
 
@@ -80,7 +156,6 @@ def _whole_completion(
     """
     if prompt is None or completion is None or not reasoning:
         return completion
-    total = _count(usage.get("total_tokens"))
     return completion + reasoning if total == prompt + completion + reasoning else completion
 
 
@@ -94,8 +169,12 @@ def _read_cost(raw: bytes) -> Decimal | None:
         costs = msgspec.json.decode(raw, type=_Priced).usage
     except (msgspec.DecodeError, ValueError):
         return None
-    cost = costs.cost if costs else None
-    if costs is None or cost is None:
+    return _whole_cost(costs) if costs else None
+
+
+def _whole_cost(costs: _Costs) -> Decimal | None:
+    cost = costs.cost
+    if cost is None:
         return None
     if costs.is_byok and costs.cost_details and costs.cost_details.upstream_inference_cost:
         cost += costs.cost_details.upstream_inference_cost

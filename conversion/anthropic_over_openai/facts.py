@@ -1,8 +1,9 @@
 """What the answer is to look like, and what has been learnt from it: shared by whole answers and streams."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
+
+import msgspec
 
 from conversion.anthropic_over_openai.counts import read_usage, with_cache_lifetime, with_estimates
 from conversion.anthropic_over_openai.errors import read_error_value
@@ -13,8 +14,7 @@ from conversion.tool_ids import to_client
 from conversion.usage import FinishReason, Usage
 
 
-@dataclass(slots=True)
-class Expected:
+class Expected(msgspec.Struct):
     """What the request says about the answer.
 
     ``model`` is the name the client asked for. ``tool_names`` leads from the upstream's names to the client's.
@@ -23,8 +23,7 @@ class Expected:
 
     message_id: str
     model: str
-    tool_names: Mapping[str, str] = field(default_factory=dict)
-    stop_sequences: Sequence[str] = ()
+    tool_names: Mapping[str, str] = {}
     prompt_tokens_estimate: int = 0
     omit_thinking_text: bool = False
     one_hour_asked: bool = False
@@ -36,13 +35,12 @@ class Expected:
         return to_client(f"toolu_{self.message_id.removeprefix('msg_')}_{number}")
 
 
-@dataclass(slots=True)
-class Facts:
+class Facts(msgspec.Struct):
     """What is known so far. ``answer_chars`` counts all that the model wrote, thinking and arguments included."""
 
     expected: Expected
     report: Report
-    ending: Ending = field(init=False)
+    ending: Ending
     upstream_id: str = ""
     answered_model: str = ""
     answered_by: str = ""
@@ -50,18 +48,23 @@ class Facts:
     reported: Usage | None = None
     answer_chars: int = 0
     seen: bool = False
-    _noted: set[str] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.ending = Ending(self.expected.stop_sequences)
+    _noted: set[str] = set()
 
     @property
     def usage(self) -> Usage:
         """Tokens as reported, else as estimated; nothing at all before the upstream has begun to answer."""
+        reported = self.reported
         if not self.seen:
-            return self.reported or Usage()
+            return reported or Usage()
+        if (
+            reported is not None
+            and reported.prompt_tokens is not None
+            and reported.completion_tokens is not None
+            and not reported.cache_write_tokens
+        ):
+            return reported  # as nearly all are: there is nothing to add
         usage = with_estimates(
-            self.reported,
+            reported,
             prompt_tokens=self.expected.prompt_tokens_estimate,
             answer_chars=self.answer_chars,
         )
@@ -84,9 +87,13 @@ class Facts:
 
     def read_origin(self, answer: dict[str, Any]) -> None:
         """Learn who answered. Azure's first chunk has the keys, but empty (recording azure-model-router)."""
-        self.upstream_id = self.upstream_id or _text(answer.get("id"))
-        self.answered_model = self.answered_model or _text(answer.get("model"))
-        self.answered_by = self.answered_by or _text(answer.get("provider"))
+        told, model, provider = answer.get("id"), answer.get("model"), answer.get("provider")
+        if not self.upstream_id and isinstance(told, str):
+            self.upstream_id = told
+        if not self.answered_model and isinstance(model, str):
+            self.answered_model = model
+        if not self.answered_by and isinstance(provider, str):
+            self.answered_by = provider
 
     def read_ending(self, choice: dict[str, Any]) -> None:
         """Learn why the answer ends.

@@ -1,8 +1,9 @@
 """Why an answer ended: OpenAI's finish reasons into ours, ours into Anthropic's stop reasons."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from conversion.usage import FinishReason
 from conversion.wire.anthropic_answer import Stop
@@ -31,8 +32,7 @@ _STOP_REASONS = {
 }
 
 
-@dataclass(slots=True)
-class Ending:
+class Ending(msgspec.Struct):
     """What has been heard so far about why the answer ends.
 
     ``heard`` is true once any finish reason came, also one that nobody knows: then the end of the stream is no cut.
@@ -56,7 +56,7 @@ class Ending:
         ):
             return
         self.reason = reason
-        if reason is FinishReason.STOP:
+        if reason is FinishReason.STOP and self.stop_sequences:
             self.stop_sequence = self._matched(choice)
 
     def _matched(self, choice: dict[str, Any]) -> str | None:

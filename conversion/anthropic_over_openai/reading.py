@@ -1,6 +1,5 @@
 """What the parts of a request's conversion share: the target's traits, the notes, and readers that name the field."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -10,8 +9,7 @@ from conversion.noting import Noting
 from conversion.traits import ChatTraits
 
 
-@dataclass(slots=True)
-class Reading(Noting):
+class Reading(Noting, kw_only=True):
     """One request on its way. ``binary_chars`` counts base64, which is no text to estimate tokens from."""
 
     traits: ChatTraits

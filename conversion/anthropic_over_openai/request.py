@@ -5,9 +5,10 @@ left out with a note, or refused where leaving it out would change what is asked
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
+
+import msgspec
 
 from conversion.anthropic_over_openai.reading import Reading, as_list, as_object, write_json
 from conversion.anthropic_over_openai.thinking import write_reasoning
@@ -26,14 +27,15 @@ HANDLED = frozenset(
         "metadata", "tools", "tool_choice", "thinking", "output_config", "output_format", "cache_control",
     }
 )  # fmt: skip
+TOOL_FIELDS = frozenset({"tools", "tool_choice"})
+WISHES = frozenset({"thinking", "output_config", "output_format"})
 REFUSED = {
     "mcp_servers": "this target cannot call MCP servers",
     "container": "this target has no code execution container",
 }
 
 
-@dataclass(slots=True)
-class WrittenRequest:
+class WrittenRequest(msgspec.Struct):
     """What goes to the upstream, and what the answer's conversion must know of the request.
 
     ``tool_names`` leads from the upstream's names to the client's, for those that had to be changed.
@@ -61,14 +63,19 @@ def write_request(call: Call, traits: ChatTraits) -> WrittenRequest:
     for name, why in REFUSED.items():
         if body.get(name):
             raise RequestInexpressible(why, path=name)
-    reading = Reading(report, ToolNames(traits.tool_name_chars_max), traits)
-    tools = write_tools(body, reading)
+    names = ToolNames(traits.tool_name_chars_max)
+    reading = Reading(report=report, names=names, traits=traits)
+    # What a body says nothing of needs no writing: most small ones say nothing of most.
+    tools = {} if TOOL_FIELDS.isdisjoint(body) else write_tools(body, reading)
     request: dict[str, Any] = {"model": traits.model, "messages": write_messages(body, reading)}
     _write_limits(request, call, reading)
     request |= tools
-    omit_thinking_text = write_reasoning(body, request, reading)
-    _write_output_format(request, body, reading)
-    _write_user(request, body, reading)
+    omit_thinking_text = False
+    if not WISHES.isdisjoint(body):
+        omit_thinking_text = write_reasoning(body, request, reading)
+        _write_output_format(request, body, reading)
+    if "metadata" in body:
+        _write_user(request, body, reading)
     if traits.cache_control and body.get("cache_control"):
         request["cache_control"] = mark = as_object(body["cache_control"], "cache_control")
         reading.note_lifetime(mark)
@@ -106,7 +113,8 @@ def _write_limits(request: dict[str, Any], call: Call, reading: Reading) -> None
         )
         limit = traits.max_output_tokens
     request[traits.max_tokens_field] = limit
-    _write_stop(request, body, reading)
+    if "stop_sequences" in body:
+        _write_stop(request, body, reading)
     for name in ("temperature", "top_p"):
         if body.get(name) is not None:
             if traits.sampling:
@@ -188,9 +196,12 @@ def _note_unknown(body: dict[str, Any], reading: Reading) -> None:
     for name, value in body.items():
         if name not in HANDLED and name not in REFUSED and value is not None:
             reading.report.dropped(name, "chat completions have no such field")
-    for name in as_object(body.get("output_config"), "output_config"):
-        if name not in {"effort", "format"}:
-            reading.report.dropped(f"output_config.{name}", "chat completions have no such field")
+    if "output_config" in body:
+        for name in as_object(body["output_config"], "output_config"):
+            if name not in {"effort", "format"}:
+                reading.report.dropped(
+                    f"output_config.{name}", "chat completions have no such field"
+                )
     if reading.cache_control_dropped:
         takes = reading.traits.cache_control
         why = "no place for some of them" if takes else "this target does not take cache marks"

@@ -20,6 +20,8 @@ from conversion.reasoning import pack_details, pack_extra
 from conversion.usage import FinishReason
 from conversion.wire.anthropic_answer import Block, Message, ToolUseBlock
 
+_PLAIN = frozenset({"role", "content"})
+
 
 def write_message(body: bytes, facts: Facts) -> bytes:
     """The message for the client; ``facts`` learns usage, finish reason and origin.
@@ -41,12 +43,15 @@ def write_message(body: bytes, facts: Facts) -> bytes:
         raise UpstreamInvalid("the upstream's answer holds no message")
     facts.read_ending(choice)
     facts.seen = True
-    facts.note_left_out(message)
-    content = [*_thinking(message, facts), *_text(message, facts)]
-    calls = _calls(message, facts)
-    content += calls
-    reason = facts.ending.settled(has_tools=any(call["type"] == "tool_use" for call in calls))
-    facts.finish_reason = reason
+    content = _plain_text(message, facts)
+    has_tools = False
+    if content is None:
+        facts.note_left_out(message)
+        content = [*_thinking(message, facts), *_text(message, facts)]
+        calls = _calls(message, facts)
+        content += calls
+        has_tools = any(call["type"] == "tool_use" for call in calls)
+    facts.finish_reason = reason = facts.ending.settled(has_tools=has_tools)
     written: Message = {
         "id": facts.expected.message_id,
         "type": "message",
@@ -76,6 +81,15 @@ def _first_choice(answer: dict[str, Any]) -> dict[str, Any]:
         raise UpstreamInvalid("the upstream's answer holds no choices")
     choice: dict[str, Any] = choices[0]
     return choice
+
+
+def _plain_text(message: dict[str, Any], facts: Facts) -> list[Block] | None:
+    """The content of a message that says nothing but a text, as most do; None where there may be more to it."""
+    text = message.get("content")
+    if not isinstance(text, str) or not {name for name, said in message.items() if said} <= _PLAIN:
+        return None
+    facts.answer_chars += len(text)
+    return [{"type": "text", "text": text, "citations": None}] if text else []
 
 
 def _thinking(message: dict[str, Any], facts: Facts) -> list[Block]:

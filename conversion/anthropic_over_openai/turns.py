@@ -23,6 +23,8 @@ DIRECTIVES = frozenset({"tool_addition", "tool_removal"})
 
 def write_messages(body: dict[str, Any], reading: Reading) -> list[Message]:
     """All of the conversation, the system prompt first."""
+    if (question := _lone_text(body)) is not None:
+        return [question]
     conversation = Conversation()
     system = _write_system(body.get("system"), "system", reading)
     if system is not None:
@@ -50,6 +52,18 @@ def write_messages(body: dict[str, Any], reading: Reading) -> list[Message]:
     if len(messages) == (system is not None):
         raise RequestInvalid("at least one message is required", path="messages")
     return messages
+
+
+def _lone_text(body: dict[str, Any]) -> Message | None:
+    """The message of a body that holds one text of the user and nothing else, as short ones do; None of any other."""
+    turns = body["messages"]
+    if len(turns) != 1 or "system" in body:
+        return None
+    turn = turns[0]
+    if not isinstance(turn, dict) or turn.get("role") != "user":
+        return None
+    content = turn.get("content")
+    return {"role": "user", "content": content} if isinstance(content, str) and content else None
 
 
 def _last_user(turns: list[Any]) -> int:

@@ -35,11 +35,10 @@ class OpenAIOverAnthropic(Telling[Facts]):
             function_call=written.function_call,
             one_hour_asked=written.one_hour_asked,
         )
-        facts = self._facts = Facts(expected, self.report)
-        stream = self._stream = ChunkStream(facts)
-        # Not wrapped: this is called for every piece of every stream.
-        self.feed = stream.feed
-        self.finish = stream.finish
+        self._facts = Facts(expected, self.report)
+
+    def _make_stream(self) -> ChunkStream:
+        return ChunkStream(self._facts)
 
     def read_answer(self, body: bytes) -> bytes:
         """The whole answer as a chat completion.

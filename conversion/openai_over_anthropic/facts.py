@@ -1,9 +1,9 @@
 """What the answer is to look like, and what has been learnt from it: shared by whole answers and streams."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from conversion.anthropic_counts import FINISH_REASONS, AnthropicCounts
@@ -23,8 +23,7 @@ _FINISH_WORDS = {
 _REFUSED = "The model declined to answer."
 
 
-@dataclass(slots=True)
-class Expected:
+class Expected(msgspec.Struct):
     """What the request says about the answer.
 
     ``model`` is the name the client asked for. ``tool_names`` leads from the upstream's names to the client's.
@@ -35,7 +34,7 @@ class Expected:
     chat_id: str
     model: str
     created_s: int
-    tool_names: Mapping[str, str] = field(default_factory=dict)
+    tool_names: Mapping[str, str] = {}
     prompt_tokens_estimate: int = 0
     include_usage: bool = False
     function_call: bool = False
@@ -46,8 +45,7 @@ class Expected:
         return f"call_{self.chat_id.removeprefix('chatcmpl-')}_{number}"
 
 
-@dataclass(slots=True)
-class Facts:
+class Facts(msgspec.Struct):
     """What is known so far. ``answer_chars`` counts all that the model wrote, thinking and arguments included.
 
     ``seen`` once the upstream has begun to answer, ``is_final`` once it has told the usage of the whole answer, ``heard``
@@ -66,8 +64,8 @@ class Facts:
     heard: bool = False
     is_final: bool = False
     answer_chars: int = 0
-    _counts: AnthropicCounts = field(default_factory=AnthropicCounts)
-    _noted: set[str] = field(default_factory=set)
+    _counts: AnthropicCounts = msgspec.field(default_factory=AnthropicCounts)
+    _noted: set[str] = set()
 
     @property
     def usage(self) -> Usage:

@@ -1,6 +1,5 @@
 """What the parts of a request's conversion share: the target's traits, the notes, the tools' names and ids."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from conversion.anthropic_over_openai.reading import as_object
@@ -14,8 +13,7 @@ TOOL_NAME_CHARS_MAX = 64
 Block = dict[str, Any]
 
 
-@dataclass(slots=True)
-class Reading(Noting):
+class Reading(Noting, kw_only=True):
     """One request on its way. ``binary_chars`` counts base64, which is no text to estimate tokens from.
 
     ``is_open_loop`` is found out with the turns: the last of them brings results of calls that were made without a thought
@@ -25,7 +23,7 @@ class Reading(Noting):
     traits: MessagesTraits
     binary_chars: int = 0
     is_open_loop: bool = False
-    _tool_ids: dict[str, int] = field(default_factory=dict)
+    _tool_ids: dict[str, int] = {}
 
     def tool_id(self, client_id: str) -> str:
         """A legal id for one call, unique in the request.

@@ -5,9 +5,10 @@ left out with a note, or refused where leaving it out would change what is asked
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
+
+import msgspec
 
 from conversion.anthropic_over_openai.reading import as_list, as_object, write_json
 from conversion.anthropic_over_openai.request import CHARS_PER_TOKEN
@@ -50,8 +51,7 @@ USER_FIELDS = ("user", "safety_identifier", "prompt_cache_key")
 USER_CHARS_MAX = 256
 
 
-@dataclass(slots=True)
-class WrittenRequest:
+class WrittenRequest(msgspec.Struct):
     """What goes to the upstream, and what the answer's conversion must know of the request.
 
     ``tool_names`` leads from the upstream's names to the client's, for those that had to be changed.
@@ -78,7 +78,8 @@ def write_request(call: Call, traits: MessagesTraits) -> WrittenRequest:
     """
     body, report = call.body, Report()
     _refuse(body)
-    reading = Reading(report, ToolNames(TOOL_NAME_CHARS_MAX), traits)
+    names = ToolNames(TOOL_NAME_CHARS_MAX)
+    reading = Reading(report=report, names=names, traits=traits)
     tools = write_tools(body, reading)
     system, turns = write_turns(as_list(body.get("messages"), "messages"), reading)
     request: dict[str, Any] = {

@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from msgspec import structs
+
 from accounting.entries import Entry
 from accounting.snapshot import KeyPicture
 from conversion.call import read_call
@@ -97,7 +99,9 @@ def prepare(ask: ClientRequest, key: KeyPicture, runtime: Runtime) -> Sending:
         project = origin_of(ask, call, key).project
         plan = pipeline.plan_for(ask, key, call, runtime, project=project, trace=trace)
     told = explain(ask, key, runtime, follow=plan, trace=trace if plan else ())
-    accepted = replace(ask, accepted_at=datetime.now(UTC), accepted_s=time.monotonic())
+    accepted = structs.replace(
+        ask, accepted_at=datetime.now(UTC), accepted_s=time.monotonic(), records=[]
+    )
     return Sending(accepted, key, plan, told)
 
 

@@ -6,13 +6,13 @@ Knows nothing of dialects: what the bytes mean is the converter's business.
 import asyncio
 import random
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 from routing.pictures import CredentialPicture, ProviderPicture, Target
 from routing.providers.kind import InProcessAnswer, InProcessAsk
 from routing.upstream import doorman
 from routing.upstream.client import Pool, Pools, close_if_unused
-from routing.upstream.connection import BrokenOff, Connection, HeaderBroken
+from routing.upstream.connection import BrokenOff, Connection, HeaderBroken, read_headers
 from routing.upstream.errors import (
     AddressRefused,
     ConnectTimeout,
@@ -38,10 +38,11 @@ class Reply:
 
     __slots__ = (
         "_connection",
+        "_headers",
         "_patience",
         "_pieces",
         "_pool",
-        "headers",
+        "_raw_headers",
         "is_closed",
         "on_piece",
         "status",
@@ -51,20 +52,40 @@ class Reply:
         self,
         *,
         status: int,
-        headers: Mapping[str, str],
+        headers: Mapping[str, str] | None = None,
+        raw_headers: Sequence[tuple[bytes, bytes]] = (),
         patience: Patience,
         pieces: AsyncIterator[bytes] | None = None,
         connection: Connection | None = None,
         pool: Pool | None = None,
     ) -> None:
         self.status = status
-        self.headers = headers
+        self._headers = headers
+        self._raw_headers = raw_headers
         self.is_closed = False
         self.on_piece: Callable[[bytes], None] | None = None
         self._patience = patience
         self._pieces = pieces
         self._connection = connection
         self._pool = pool
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its headers; made for whoever asks, as of twenty that come none is wanted most of the time."""
+        headers = self._headers
+        if headers is None:
+            headers = self._headers = read_headers(self._raw_headers)
+        return headers
+
+    def header(self, name: str) -> str:
+        """The first header of a name, which is in lower case; empty where there is none."""
+        if self._headers is not None:
+            return self._headers.get(name, "")
+        wanted = name.encode()
+        for told, value in self._raw_headers:
+            if len(told) == len(wanted) and told.lower() == wanted:
+                return value.decode("latin-1")
+        return ""
 
     async def read(self) -> bytes:
         """The next piece of the answer, as it came; ``b""`` at its end.
@@ -101,15 +122,21 @@ class Reply:
         Raises:
             NetworkError: as ``read``, or the answer is larger than ``bytes_max``.
         """
+        connection = self._connection
+        if connection is not None and connection.is_whole and not self.is_closed:
+            whole = connection.take() or b""  # as most answers are that are not streamed
+            if self.on_piece is not None:
+                self.on_piece(whole)
+            if len(whole) > bytes_max:
+                raise _too_large(bytes_max)
+            return whole
         pieces = []
         size = 0
         while piece := await self.read():
             pieces.append(piece)
             size += len(piece)
             if size > bytes_max:
-                raise UpstreamAnswerTooLarge(
-                    f"the provider's answer is larger than {bytes_max} bytes"
-                )
+                raise _too_large(bytes_max)
         return b"".join(pieces)
 
     @property
@@ -139,6 +166,10 @@ class Reply:
         aclose = getattr(self._pieces, "aclose", None)
         if aclose is not None:
             await aclose()
+
+
+def _too_large(bytes_max: int) -> UpstreamAnswerTooLarge:
+    return UpstreamAnswerTooLarge(f"the provider's answer is larger than {bytes_max} bytes")
 
 
 def let_go(pool: Pool, connection: Connection | None) -> None:
@@ -184,8 +215,11 @@ async def send(
     patience = Patience(provider.timeouts)
     connection: Connection | None = None
     try:
-        connection = await patience.wait_for(pool.take())
-        await patience.wait_for(connection.ask(head, outgoing.body))
+        taken = pool.take_idle()
+        if taken is None:
+            taken = await patience.wait_for(pool.open())
+        connection = taken
+        await patience.wait_for(taken.ask(head, outgoing.body))
     except BaseException as error:
         patience.stop()
         let_go(pool, connection)
@@ -193,10 +227,10 @@ async def send(
             raise _network_error(error, provider) from error
         raise
     return Reply(
-        status=connection.status,
-        headers=connection.headers,
+        status=taken.status,
+        raw_headers=taken.raw_headers,
         patience=patience,
-        connection=connection,
+        connection=taken,
         pool=pool,
     )
 

@@ -44,17 +44,21 @@ class Pool:
         self._addresses: Sequence[doorman.AddressInfo] = ()
         self._addresses_until = 0.0
 
-    async def take(self) -> Connection:
-        """A connection that nobody uses, or a new one. ``give_back`` must follow.
+    def take_idle(self) -> Connection | None:
+        """A connection that nobody uses, if there is one. ``give_back`` must follow."""
+        while self._idle:
+            connection, _ = self._idle.popitem()
+            if not connection.broken:
+                return connection
+        return None
+
+    async def open(self) -> Connection:
+        """A new connection. ``give_back`` must follow.
 
         Raises:
             TimeoutError: the upstream did not accept one in time.
             OSError: it cannot be reached; ssl.SSLError: nor trusted; ConnectionRefusedHere: nor may it be.
         """
-        while self._idle:
-            connection, _ = self._idle.popitem()
-            if not connection.broken:
-                return connection
         async with asyncio.timeout(self.connect_s):
             return await self._connect()
 

@@ -22,6 +22,8 @@ from multidict import CIMultiDict
 from routing.upstream.unpacking import Unpacker
 
 HEAD_BYTES_MAX = 256 * 1024
+_CODING = b"content-encoding"
+_CODING_CHARS = len(_CODING)
 BUFFER_BYTES_MAX = 128 * 1024
 """So much of an answer waits for a slow reader; then the upstream is not read from, until it is read."""
 WRITE_BYTES_AT_ONCE = 1024 * 1024
@@ -39,9 +41,9 @@ class Connection(asyncio.Protocol):
     """One exchange at a time: ``ask``, then ``take`` to the end, then it is idle again, or else to be closed."""
 
     __slots__ = (
-        "_head_bytes", "_is_asked", "_is_paused", "_is_until_close", "_keeps_alive", "_loop", "_on_lost", "_parser", "_pieces",
-        "_size", "_transport", "_unpacker", "_waiter", "_writable", "broken", "has_head", "headers", "is_complete",
-        "status", "used_at",
+        "_coding", "_head_bytes", "_is_asked", "_is_paused", "_is_until_close", "_keeps_alive", "_loop", "_on_lost", "_parser",
+        "_pieces", "_size", "_transport", "_unpacker", "_waiter", "_whole_pieces", "_writable", "broken", "has_head",
+        "is_complete", "on_body", "raw_headers", "status", "used_at",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +52,9 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
+        self._pieces: list[bytes] = []
+        # A piece of a body: each event of a stream is one, and a call of Python for it would cost half as much again.
+        self.on_body = self._pieces.append
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -62,10 +67,11 @@ class Connection(asyncio.Protocol):
     def _begin(self) -> None:
         """Nothing of an answer has come."""
         self.status = 0
-        self.headers: CIMultiDict[str] = CIMultiDict()
+        self.raw_headers: list[tuple[bytes, bytes]] = []
+        self._coding = b""
         self.has_head = self.is_complete = self._is_until_close = self._keeps_alive = False
-        self._pieces: list[bytes] = []
-        self._size = self._head_bytes = 0
+        self._pieces.clear()
+        self._size = self._head_bytes = self._whole_pieces = 0
         self._unpacker: Unpacker | None = None
 
     # What the caller does
@@ -145,6 +151,16 @@ class Connection(asyncio.Protocol):
         return None
 
     @property
+    def headers(self) -> "CIMultiDict[str]":
+        """The headers of the answer so far."""
+        return read_headers(self.raw_headers)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the answer is here, and can be taken in one piece."""
+        return self.is_complete and self._unpacker is None
+
+    @property
     def is_at_end(self) -> bool:
         """Whether all of the answer was read."""
         return self.is_complete and not self._pieces and self._unpacker is None
@@ -211,11 +227,15 @@ class Connection(asyncio.Protocol):
             return
         if not self.has_head:
             self._head_bytes += len(data)
+        else:
+            self._size += len(data)
         try:
             parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.fail("sent what is no HTTP")
             return
+        if self.is_complete and len(self._pieces) > self._whole_pieces:
+            del self._pieces[self._whole_pieces :]  # of what follows, and was not asked for
         if not self.has_head and self._head_bytes > HEAD_BYTES_MAX:
             self.fail(f"sent a head of more than {HEAD_BYTES_MAX} bytes")
             return
@@ -263,7 +283,9 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header; of a trailer nothing is wanted."""
         if not self.has_head:
-            self.headers.add(name.decode("latin-1"), value.decode("latin-1"))
+            self.raw_headers.append((name, value))
+            if len(name) == _CODING_CHARS and name.lower() == _CODING:
+                self._coding = value
 
     def on_headers_complete(self) -> None:
         """The head is there, unless it is one of those that come before it (100, 103)."""
@@ -276,23 +298,24 @@ class Connection(asyncio.Protocol):
         self.status = status
         self.has_head = True
         self._keeps_alive = parser.should_keep_alive()  # which it forgets once the body is over
-        coding = self.headers.get("content-encoding", "identity")
-        if coding != "identity":
-            self._unpacker = Unpacker(coding)
-
-    def on_body(self, piece: bytes) -> None:
-        """A piece of the body."""
-        if not self.is_complete:
-            self._pieces.append(piece)
-            self._size += len(piece)
+        if self._coding and self._coding != b"identity":
+            self._unpacker = Unpacker(self._coding.decode("latin-1"))
 
     def on_message_complete(self) -> None:
         """The answer is over, or what came before it."""
         if self.has_head:
+            if not self.is_complete:
+                self._whole_pieces = len(self._pieces)
             self.is_complete = True
         else:
             self._head_bytes = 0
-            self.headers = CIMultiDict()
+            self.raw_headers = []
+            self._coding = b""
+
+
+def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> "CIMultiDict[str]":
+    """Headers as they came, as texts."""
+    return CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw)
 
 
 def write_head(target: str, host: str, headers: Iterable[tuple[str, str]]) -> bytes:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accounting.models.money import to_pico
 from accounting.pricing import (
     UNPRICED,
     PriceTag,
@@ -15,7 +16,7 @@ from accounting.pricing import (
     TierRates,
     cache_saved_usd,
     cost_of,
-    worst_cost,
+    worst_pico,
 )
 from conversion.usage import Usage
 
@@ -202,14 +203,14 @@ def test_what_caches_saved_may_be_unknown(usage, price):
 
 def test_the_worst_cost_takes_the_dearest_way_for_every_token():
     # 1000 * 6 for writes of 1 hour, 100 * 20 for thoughts, 0.01 for the request
-    assert worst_cost(1000, 100, 0, PRICE) == Decimal("0.008") + Decimal("0.01")
+    assert worst_pico(1000, 100, 0, PRICE) == to_pico(Decimal("0.008") + Decimal("0.01"))
 
 
 def test_the_worst_cost_of_a_long_prompt_is_that_of_the_dearest_tier_in_reach():
     # 300 000 * 12 + 100 * 22.5
-    assert worst_cost(300_000, 100, 0, TIERED) == Decimal("3.60225")
+    assert worst_pico(300_000, 100, 0, TIERED) == to_pico(Decimal("3.60225"))
     # 200 000 * 6 + 100 * 20: the tier is out of reach
-    assert worst_cost(200_000, 100, 0, TIERED) == Decimal("1.202")
+    assert worst_pico(200_000, 100, 0, TIERED) == to_pico(Decimal("1.202"))
 
 
 def test_the_worst_cost_sees_that_a_shorter_prompt_may_be_dearer():
@@ -221,14 +222,14 @@ def test_the_worst_cost_sees_that_a_shorter_prompt_may_be_dearer():
     )
 
     # 300 000 * 6 + 0 by the price itself
-    assert worst_cost(300_000, 0, 0, replace(TIERED, tiers=(cheap,))) == Decimal("1.8")
+    assert worst_pico(300_000, 0, 0, replace(TIERED, tiers=(cheap,))) == to_pico(Decimal("1.8"))
 
 
 def test_the_worst_cost_counts_images_and_is_unknown_without_a_price():
     price = replace(PRICE, image_usd=Decimal("0.002"))
 
-    assert worst_cost(0, 0, 3, price) == Decimal("0.016")
-    assert worst_cost(1000, 100, 3, None) is None
+    assert worst_pico(0, 0, 3, price) == to_pico(Decimal("0.016"))
+    assert worst_pico(1000, 100, 3, None) is None
 
 
 counts = st.integers(0, 700_000)
@@ -271,10 +272,10 @@ def test_nothing_within_its_bounds_costs_more_than_the_worst_cost(
     )
 
     cost = cost_of(usage, price, images=images).amount_usd
-    worst = worst_cost(sum(prompt) + spare, spoken + thought + spare, images, price)
+    worst = worst_pico(sum(prompt) + spare, spoken + thought + spare, images, price)
 
     assert cost is not None
     assert worst is not None
-    assert cost <= worst
+    assert to_pico(cost) <= worst
     # What caches saved is the difference to the same request without any, to the last digit.
     assert cache_saved_usd(usage, price) == cost_of(bare, price, images=images).amount_usd - cost

@@ -6,11 +6,9 @@ import tracemalloc
 
 import orjson
 import pytest
-import uvicorn
 
 from llmgateway import head_limits, outcomes
-from llmgateway.head_limits import HeadLimits
-from llmgateway.tasks import spawn
+from tests.head_limits_server import serving
 from tests.waiting import PATIENCE_S
 
 GOOD = b"GET /x HTTP/1.1\r\nhost: h\r\n"
@@ -44,17 +42,8 @@ async def impatient(settings):
 @pytest.fixture
 async def port(settings):
     settings.HEADER_BYTES_MAX, settings.HEADERS_MAX = 4096, 20
-    config = uvicorn.Config(
-        app, http=HeadLimits, port=0, log_config=None, lifespan="off", ws="none"
-    )
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None
-    task = spawn(server.serve(), name="a server")
-    while not server.started:  # noqa: ASYNC110  (uvicorn has no event for it)
-        await asyncio.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    await task
+    async with serving(app) as port:
+        yield port
 
 
 async def ask(port, *pieces, pause_s=0.0):

@@ -11,6 +11,7 @@ from django.urls import path
 
 from accounting.errors import KeyRefused
 from llmgateway import outcomes
+from llmgateway.answers import WholeAnswer
 from llmgateway.body_room import Room
 from llmgateway.lean_handler import SHORT_BYTES, LeanHandler
 
@@ -293,3 +294,19 @@ async def test_a_body_that_does_not_come_is_noted_and_so_is_a_client_that_leaves
     assert (slow.status, slow.error, slow.word) == (408, "RequestTooSlow", "refused")
     assert slow.ended_s - slow.began_s >= 0.1
     assert (gone.status, gone.error, gone.word) == (0, "", "client_closed")
+
+
+def test_a_whole_answer_is_a_response_of_djangos_for_whoever_looks():
+    answer = WholeAnswer(b'{"a":1}', {"x-a": "b"}, status=404)
+
+    assert (answer.status_code, answer.content, answer["Content-Type"]) == (
+        404,
+        b'{"a":1}',
+        "application/json",
+    )
+    answer.set_cookie("name", "value")
+    answer.headers["X-B"] = "c"
+    assert (answer.has_header("x-b"), answer.reason_phrase) == (True, "Not Found")
+    assert "404" in repr(answer)
+    with pytest.raises(AttributeError):
+        _ = answer.no_such_thing

@@ -6,6 +6,8 @@ import sys
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmgateway.logs import JsonFormatter, LineFormatter
 
@@ -143,3 +145,11 @@ def test_json_holds_the_traceback_and_no_secret():
     assert "ValueError: refused" in told["traceback"]
     assert "0123456789abcdef" not in json.dumps(told)
     assert told["count"] == 7
+
+
+@given(st.dictionaries(st.sampled_from("abc"), st.text(max_size=4) | st.integers() | st.none()))
+def test_values_are_quoted_as_if_each_were_alone(fields):
+    together = line_of("x", lines=[fields])
+    alone = [line_of("x", lines=[{name: value}]) for name, value in fields.items()]
+    head = line_of("x")
+    assert together == head + "".join(line.removeprefix(head) for line in alone)

@@ -8,8 +8,10 @@ import pytest
 from llmgateway.wire import Message, Wire
 
 PING = b"event: ping\n\n"
-HEADERS = [(b"content-type", b"text/event-stream")]
-START = {"type": "http.response.start", "status": 200, "headers": HEADERS}
+STREAM = "text/event-stream"
+HEADERS = {"x-of-whom": "us"}
+RAW_HEADERS = [(b"content-type", b"text/event-stream"), (b"x-of-whom", b"us")]
+START = {"type": "http.response.start", "status": 200, "headers": RAW_HEADERS}
 
 
 class Line:
@@ -34,9 +36,13 @@ async def line():
     return Line()
 
 
+def keep_alive(wire, after_s):
+    wire.keep_alive(PING, after_s=after_s, content_type=STREAM, headers=lambda: HEADERS)
+
+
 async def test_an_answer_in_pieces(line):
     wire = Wire(line.send)
-    await wire.start(200, HEADERS)
+    await wire.start(200, STREAM, HEADERS)
     await wire.write(b"one")
     await wire.end(b"two")
 
@@ -52,9 +58,9 @@ async def test_an_answer_in_pieces(line):
 
 async def test_pings_begin_an_answer_that_does_not_come(line):
     wire = Wire(line.send)
-    wire.keep_alive(PING, after_s=0.05, headers=HEADERS)
+    keep_alive(wire, 0.05)
     await asyncio.sleep(0.13)
-    await wire.start(500, [])  # too late: the answer has begun
+    await wire.start(500, STREAM, {})  # too late: the answer has begun
     await wire.end(b"sorry")
 
     assert line.sent[0] == START
@@ -66,8 +72,8 @@ async def test_pings_begin_an_answer_that_does_not_come(line):
 
 async def test_pings_fill_a_silence_after_the_start(line):
     wire = Wire(line.send)
-    wire.keep_alive(PING, after_s=0.05, headers=HEADERS)
-    await wire.start(200, HEADERS)
+    keep_alive(wire, 0.05)
+    await wire.start(200, STREAM, HEADERS)
     await wire.write(b"one")
     await asyncio.sleep(0.08)
     await wire.write(b"two")
@@ -81,8 +87,8 @@ async def test_pings_fill_a_silence_after_the_start(line):
 
 async def test_no_ping_while_pieces_keep_coming(line, loop_clock):
     wire = Wire(line.send)
-    wire.keep_alive(PING, after_s=60, headers=HEADERS)
-    await wire.start(200, HEADERS)
+    keep_alive(wire, 60)
+    await wire.start(200, STREAM, HEADERS)
     for passed_s in range(0, 200, 40):
         loop_clock.passed_s = passed_s
         await asyncio.sleep(0)  # whatever is due by then is done
@@ -95,8 +101,8 @@ async def test_no_ping_while_pieces_keep_coming(line, loop_clock):
 async def test_no_ping_while_a_piece_is_being_sent(line):
     """A client that reads slowly is not silent: a ping would only lengthen what waits for it."""
     wire = Wire(line.send)
-    wire.keep_alive(PING, after_s=0.03, headers=HEADERS)
-    await wire.start(200, HEADERS)
+    keep_alive(wire, 0.03)
+    await wire.start(200, STREAM, HEADERS)
     line.gate.clear()
     task = asyncio.ensure_future(wire.write(b"large"))
     await asyncio.sleep(0.12)
@@ -110,8 +116,8 @@ async def test_no_ping_while_a_piece_is_being_sent(line):
 
 async def test_no_ping_after_the_end(line):
     wire = Wire(line.send)
-    wire.keep_alive(PING, after_s=0.03, headers=HEADERS)
-    await wire.start(200, HEADERS)
+    keep_alive(wire, 0.03)
+    await wire.start(200, STREAM, HEADERS)
     await wire.end(b"all")
     await asyncio.sleep(0.08)
 
@@ -120,7 +126,7 @@ async def test_no_ping_after_the_end(line):
 
 async def test_no_ping_after_it_was_stopped(line):
     wire = Wire(line.send)
-    wire.keep_alive(PING, after_s=0.03, headers=HEADERS)
+    keep_alive(wire, 0.03)
     wire.stop_pings()
     wire.stop_pings()
     await asyncio.sleep(0.08)
@@ -130,7 +136,7 @@ async def test_no_ping_after_it_was_stopped(line):
 
 async def test_an_answer_that_ends_while_a_ping_begins_it_is_not_followed_by_the_ping(line):
     wire = Wire(line.send)
-    wire.keep_alive(PING, after_s=0.03, headers=HEADERS)
+    keep_alive(wire, 0.03)
     line.gate.clear()
     await asyncio.sleep(0.05)
     assert line.sent == [START]  # the ping's own start is on its way
@@ -146,8 +152,8 @@ async def test_an_answer_that_ends_while_a_ping_begins_it_is_not_followed_by_the
 
 async def test_an_answer_that_ends_just_before_a_ping_is_not_followed_by_it(line):
     wire = Wire(line.send)
-    wire.keep_alive(PING, after_s=0.5, headers=HEADERS)
-    await wire.start(200, HEADERS)
+    keep_alive(wire, 0.5)
+    await wire.start(200, STREAM, HEADERS)
     ending: list[asyncio.Task[None]] = []
     loop = asyncio.get_running_loop()
     loop.call_later(0.02, lambda: ending.append(loop.create_task(wire.end(b"all"))))
@@ -164,7 +170,7 @@ async def test_a_client_that_breaks_off_leaves_the_wire_ready_to_end():
     wire = Wire(fail)
     with pytest.raises(OSError, match="gone"):
         await wire.write(b"one")
-    wire.keep_alive(PING, after_s=10, headers=HEADERS)
+    keep_alive(wire, 10)
     with pytest.raises(OSError, match="gone"):
         await wire.end()
 

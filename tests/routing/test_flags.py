@@ -2,6 +2,8 @@
 
 import pytest
 from django.core.exceptions import ValidationError
+from hypothesis import given
+from hypothesis import strategies as st
 
 from routing import snapshot
 from routing.flags import DECLARED, STRICT_CONVERSION, FlagRow, FlagSet, share_of
@@ -96,3 +98,21 @@ def test_the_page_says_what_a_flag_does(admin_client):
     assert "No longer known" in page
     assert str(FeatureFlag.objects.get(team="alder")) == "strict_conversion for alder/laptop"
     assert str(FeatureFlag.objects.get(team="")) == "of_old"
+
+
+ROWS = st.builds(
+    FlagRow,
+    enabled=st.booleans(),
+    team=st.sampled_from(["", "alder", "birch"]),
+    key=st.sampled_from(["", "laptop"]),
+    percentage=st.integers(0, 100),
+)
+
+
+@given(st.lists(ROWS, max_size=4), st.booleans())
+def test_what_is_on_for_nobody_is_not_looked_at(rows, first):
+    flags = FlagSet({STRICT_CONVERSION: tuple(rows)}, {STRICT_CONVERSION: first})
+    if STRICT_CONVERSION not in flags.ever_on:
+        assert not is_on(*rows, first=first)
+    elif not rows:
+        assert first

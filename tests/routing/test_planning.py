@@ -205,3 +205,30 @@ def test_a_name_of_absurd_length_is_neither_compared_nor_repeated(provider):
         models_for("claude-opus" * 100_000)
 
     assert len(caught.value.message) < 300
+
+
+def test_a_lone_target_has_one_plan_for_all_requests(provider):
+    make_alias("name", make_deployment(provider, "a"))
+    picture = snapshot.build()
+
+    plan = make_plan(picture, Question("name", dice=random.Random(1)))
+    assert picture.lone == {"name": plan}
+    assert make_plan(picture, Question("name", dice=random.Random(2), team="other")) == plan
+    assert snapshot.build().lone == {}  # the next picture begins anew
+
+
+def test_where_a_request_could_change_something_plans_are_made_for_each(provider):
+    make_alias("two", make_deployment(provider, "a"), make_deployment(provider, "b"))
+    make_alias("pattern-*", make_deployment(provider, "c"), match="wildcard")
+    picky = make_alias("picky", make_deployment(provider, "d"))
+    picky.routes.update(teams="alder")
+    known = make_deployment(provider, "e")
+    known.takes_tools = False
+    known.save()
+    make_alias("known", known)
+    picture = snapshot.build()
+
+    for name in ("two", "pattern-1", "known"):
+        make_plan(picture, Question(name, dice=random.Random(1)))
+    make_plan(picture, Question("picky", dice=random.Random(1), team="alder"))
+    assert picture.lone == {}

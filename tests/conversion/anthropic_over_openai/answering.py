@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 
 from conversion.anthropic_over_openai.facts import Expected, Facts
+from conversion.anthropic_over_openai.finishes import Ending
 from conversion.anthropic_over_openai.request import write_request
 from conversion.anthropic_over_openai.response import write_message
 from conversion.anthropic_over_openai.stream import MessageStream
@@ -34,12 +35,12 @@ class Answering:
                 message_id="msg_case",
                 model=call.alias,
                 tool_names=written.tool_names,
-                stop_sequences=written.stop_sequences,
                 prompt_tokens_estimate=PROMPT_TOKENS,
                 omit_thinking_text=written.omit_thinking_text,
                 one_hour_asked=b'"1h"' in raw,
             ),
             self.report,
+            Ending(written.stop_sequences),
         )
         self.stream = MessageStream(self.facts)
         self.feed = self.stream.feed

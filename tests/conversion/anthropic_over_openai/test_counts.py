@@ -1,8 +1,12 @@
+import json
 from decimal import Decimal
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from conversion.anthropic_over_openai import counts
 from conversion.anthropic_over_openai.counts import (
     read_usage,
     with_cache_lifetime,
@@ -91,3 +95,38 @@ def test_lifetime_told_by_the_upstream_is_kept():
         "ephemeral_5m_input_tokens": 20,  # 30 - 10
         "ephemeral_1h_input_tokens": 10,
     }
+
+
+COUNTS = st.one_of(
+    st.integers(0, 9),
+    st.none(),
+    st.sampled_from([True, "5", -5, 5.0, 5.5, 2**70, [], {}]),
+)
+
+
+def some(names, values):
+    """Objects with some of the names."""
+    return st.fixed_dictionaries({}, optional=dict.fromkeys(names.split(), values))
+
+
+PROMPT_DETAILS = st.builds(
+    lambda plain, lifetimes: {**plain, **({"cache_creation_token_details": lifetimes} if lifetimes else {})},
+    some("cached_tokens cache_write_tokens cache_creation_tokens", COUNTS),
+    some("ephemeral_1h_input_tokens", COUNTS) | COUNTS,
+)  # fmt: skip
+USAGES = st.builds(
+    lambda *parts: {name: value for part in parts for name, value in part.items()},
+    st.fixed_dictionaries({"prompt_tokens": st.integers(0, 9), "completion_tokens": COUNTS}),
+    some("total_tokens cache_read_input_tokens prompt_cache_hit_tokens cache_creation_input_tokens", COUNTS),
+    some("prompt_tokens_details", PROMPT_DETAILS | COUNTS),
+    some("completion_tokens_details", some("reasoning_tokens", COUNTS) | COUNTS),
+    some("cost", COUNTS), some("is_byok", st.booleans() | COUNTS),
+    some("cost_details", some("upstream_inference_cost", COUNTS) | COUNTS),
+)  # fmt: skip
+
+
+@given(USAGES)
+def test_reading_in_one_go_finds_what_reading_leniently_finds(usage):
+    answer = {"usage": usage}
+    raw = json.dumps(answer).encode()  # orjson writes no number of more than 64 bits
+    assert read_usage(answer, raw) == counts._read_leniently(answer, raw)

@@ -72,7 +72,7 @@ def saying(*pieces: bytes, then_close: bool = False) -> Talk:
 
 async def ask(pool: Pool, body: bytes = b"{}") -> Connection:
     """A connection whose answer has begun."""
-    made = await pool.take()
+    made = pool.take_idle() or await pool.open()
     await made.ask(write_head("/v1/x?a=b", "host", [("A", "b")]), body)
     return made
 
@@ -384,7 +384,7 @@ async def test_a_wait_for_a_connection_that_is_given_up_leaves_none_open():
             each.connect_ex(full.getsockname())
         pool = Pool(f"http://127.0.0.1:{full.getsockname()[1]}", tls=None, connect_s=0.05)
         with pytest.raises(TimeoutError):
-            await pool.take()
+            await pool.open()
         assert not pool._open
         for each in held:
             each.close()
