@@ -90,3 +90,10 @@ def test_a_request_that_is_forgotten_changes_nothing_of_the_answer(client, upstr
         told.append((converter.feed(piece), converter.usage, converter.finish(), converter.usage))
 
     assert told[0] == told[1]
+
+
+def test_only_the_stream_of_a_converter_is_made_for_whoever_asks():
+    converter = make(Dialect.ANTHROPIC_MESSAGES, Dialect.OPENAI_CHAT)
+    with pytest.raises(AttributeError, match="feet"):
+        converter.feet  # noqa: B018
+    assert converter.feed(b"") == b""

@@ -250,6 +250,20 @@ def test_states_tell_how_far_it_is():
     assert converter.finish() == b""
 
 
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+def test_many_frames_and_the_end_in_one_piece_are_passed_and_read(line_end):
+    """Where lines end with CR LF, the last frames aren't looked for from the end of the piece."""
+    many = b"".join(chunk("word " * 3) for _ in range(20))
+    pieces = [chunk("first"), many + chunk(finish="stop") + USAGE + DONE]
+    pieces = [piece.replace(b"\n", line_end) for piece in pieces]
+    asked = {"stream": True, "stream_options": {"include_usage": True}}
+    converter = chat(orjson.dumps(asked | {"model": "alias", "messages": []}))
+    assert run(converter, *pieces) == b"".join(pieces)
+    assert converter.done
+    assert converter.finish_reason == FinishReason.STOP
+    assert converter.usage == Usage(prompt_tokens=12, completion_tokens=5)
+
+
 def test_what_follows_the_end_is_not_passed():
     assert run(chat(), chunk("Hi", "stop") + DONE + chunk("again")) == chunk("Hi", "stop") + DONE
 

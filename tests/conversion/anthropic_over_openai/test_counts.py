@@ -38,6 +38,12 @@ def test_what_is_no_cost_is_none(cost):
     assert usage.cost_usd is None
 
 
+@pytest.mark.parametrize("cost", [None, 0.25])
+def test_cost_is_read_beside_a_figure_that_is_none(cost):
+    usage = read({"prompt_tokens": "many", "cost": cost})
+    assert usage == Usage(completion_tokens=5, cost_usd=cost and Decimal("0.25"))
+
+
 def test_cost_is_not_trusted_to_be_where_the_count_was_found():
     raw = b'{"usage":null,"x_groq":{"usage":{"prompt_tokens":1,"cost":1}}}'
     assert read_usage(orjson.loads(raw), raw) == Usage(prompt_tokens=1)
