@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import logging
 import smtplib
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -43,6 +44,7 @@ class BudgetWatch:
     def __init__(self, *, every_s: float | None = None) -> None:
         self._every_s = settings.BUDGET_ALERTS_EVERY_S if every_s is None else every_s
         self._watch: asyncio.Task[None] | None = None
+        self._is_ending = threading.Event()
         self._thread = ThreadPoolExecutor(
             max_workers=1, thread_name_prefix="budget alerts", initializer=waits.bear_silence
         )
@@ -58,12 +60,13 @@ class BudgetWatch:
 
     async def stop(self) -> None:
         """End the look that is under way; an alert that is being sent is tried again by whoever looks next."""
+        self._is_ending.set()
         if self._watch is not None:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
         for thread in (self._mail_thread, self._thread):
-            await asyncio.to_thread(thread.shutdown)
+            await asyncio.to_thread(thread.shutdown, cancel_futures=True)
 
     async def _watch_forever(self) -> None:
         is_told = False
@@ -102,7 +105,10 @@ class BudgetWatch:
         url = alert.budget.alert_webhook_url
         is_called = bool(url) and WEBHOOK not in alert.told
         of_mails, of_call = await asyncio.gather(
-            self._in_thread(partial(write_mails, alert), thread=self._mail_thread),
+            self._in_thread(
+                partial(write_mails, alert, is_ending=self._is_ending.is_set),
+                thread=self._mail_thread,
+            ),
             self._call(url if is_called else "", alert),
         )
         errors = of_mails + of_call
@@ -135,8 +141,12 @@ def _look() -> list[BudgetAlert]:
     return list(budget_alerts.claim_due(now=now))
 
 
-def write_mails(alert: BudgetAlert) -> list[str]:
-    """Write to all who have not been told yet, each on their own; what went wrong. Blocks; for a thread."""
+def write_mails(alert: BudgetAlert, *, is_ending: Callable[[], bool]) -> list[str]:
+    """Write to all who have not been told yet, each on their own; what went wrong. Blocks; for a thread.
+
+    Once ``is_ending``, nobody further is written to: a mail server that hangs would hold up the end of the process for
+    each of them.
+    """
     waiting = [whom for whom in budget_alerts.addresses(alert.budget) if whom not in alert.told]
     if not waiting:
         return []
@@ -145,6 +155,9 @@ def write_mails(alert: BudgetAlert) -> list[str]:
     text = budget_alerts.message(alert, _window_of(alert), url=settings.PUBLIC_URL)
     errors = []
     for address in waiting:
+        if is_ending():
+            errors.append(f"{address} was not written to: the process ends.")
+            continue
         mail = EmailMessage(budget_alerts.headline(alert), text, to=[address])
         try:
             mail.send()

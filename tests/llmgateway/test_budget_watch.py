@@ -273,6 +273,30 @@ async def test_a_mail_server_that_does_not_answer_holds_up_no_webhook(monkeypatc
     assert sorted(alert.told) == ["cfo@example.com", "webhook"]
 
 
+async def test_a_mail_server_that_hangs_holds_up_the_end_for_one_address_at_the_most(monkeypatch):
+    """What is left is written by whoever looks next."""
+    begun, answered = threading.Event(), threading.Event()
+    written: list[str] = []
+
+    def hang(mail: EmailMessage) -> int:
+        written.extend(mail.to)
+        begun.set()
+        assert answered.wait(PATIENCE_S)
+        return 1
+
+    monkeypatch.setattr(EmailMessage, "send", hang)
+    await make_budget(alert_emails=["a@example.com", "b@example.com", "c@example.com"])
+    await spend("11")  # both thresholds: two alerts wait
+    watch = BudgetWatch(every_s=60)
+    watch.start()
+    assert await asyncio.to_thread(begun.wait, PATIENCE_S)
+    ending = asyncio.ensure_future(watch.stop())
+    await until(lambda: watch._is_ending.is_set())
+    answered.set()
+    await ending
+    assert written == ["a@example.com"]
+
+
 async def test_after_the_last_attempt_an_alert_is_left_with_its_reason(mailoutbox):
     await make_budget(alert_thresholds=[80])
     await spend("9")
