@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from conversion.usage import FinishReason, Usage
+from conversion.usage import COUNT_MAX, FinishReason, Usage
 
 FINISH_REASONS = {
     "end_turn": FinishReason.STOP,
@@ -31,6 +31,10 @@ class _Priced(msgspec.Struct):
     usage: _Costs | None = None
 
 
+class _Begun(msgspec.Struct):
+    message: _Priced
+
+
 class AnthropicCounts:
     """The figures of one message, as they come in."""
 
@@ -41,7 +45,7 @@ class AnthropicCounts:
     def read(self, usage: Any, raw: bytes) -> None:
         """Take over the figures of a ``usage`` object; those that are null or absent keep their value.
 
-        ``raw`` is the JSON object whose member it is, for the digits of OpenRouter's ``cost``.
+        ``raw`` is the JSON object whose member it is, or whose ``message``'s, for the digits of OpenRouter's ``cost``.
         """
         if not isinstance(usage, dict):
             return
@@ -53,7 +57,7 @@ class AnthropicCounts:
         }
         for name in (*_PROMPT_PARTS, "output_tokens", "1h", "thinking"):
             value = flat.get(name)
-            if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= COUNT_MAX:
                 self._counts[name] = value
         if "cost" in usage:
             self._cost_usd = _read_cost(raw)
@@ -81,7 +85,9 @@ _PROMPT_PARTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_inpu
 def _read_cost(raw: bytes) -> Decimal | None:
     try:
         costs = msgspec.json.decode(raw, type=_Priced).usage
-    except (msgspec.DecodeError, ValueError):
+        if costs is None:
+            costs = msgspec.json.decode(raw, type=_Begun).message.usage
+    except (ValueError, RecursionError):  # no money, or what is beside it is nested too deeply
         return None
     cost = costs.cost if costs else None
     return cost if cost is not None and cost.is_finite() and cost >= 0 else None

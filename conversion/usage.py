@@ -9,6 +9,9 @@ from enum import StrEnum
 
 import msgspec
 
+COUNT_MAX = 2**53 - 1
+"""A larger figure counts no tokens. Every reader of JSON holds it exactly, and the sum of a few fits into 64 bits."""
+
 
 class FinishReason(StrEnum):
     """Why an answer ended, in our words; the wire words stay in ``wire/``."""

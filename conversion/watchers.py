@@ -242,7 +242,7 @@ class AnthropicWatcher:
         if kind == "message_start":
             message = value.get("message")
             if isinstance(message, dict):
-                self._read_message(message, orjson.dumps(message))
+                self._read_message(message, data)
         elif kind == "message_delta":
             delta = value.get("delta")
             self._counts.read(value.get("usage"), data)

@@ -10,13 +10,13 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from conversion.usage import Usage
+from conversion.usage import COUNT_MAX, Usage
 from conversion.wire.anthropic_answer import DeltaUsage, MessageUsage
 
 _CHARS_PER_TOKEN = 4
 
 
-_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)] | None
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)] | None
 
 
 class _Money(msgspec.Struct):
@@ -75,8 +75,8 @@ def read_usage(answer: dict[str, Any], raw: bytes) -> Usage | None:
     """
     try:
         told = _decode(raw).usage
-    except ValueError:
-        told = None  # one of the figures is none, or is larger than can be held
+    except (ValueError, RecursionError):
+        told = None  # one of the figures is none, or something beside them is nested more deeply than is read
     if told is not None and told.prompt_tokens is not None and told.completion_tokens is not None:
         return _usage_of(told)
     return _read_leniently(answer, raw)
@@ -167,7 +167,7 @@ def _read_cost(raw: bytes) -> Decimal | None:
     """
     try:
         costs = msgspec.json.decode(raw, type=_Priced).usage
-    except (msgspec.DecodeError, ValueError):
+    except (ValueError, RecursionError):
         return None
     return _whole_cost(costs) if costs else None
 
@@ -176,8 +176,11 @@ def _whole_cost(costs: _Costs) -> Decimal | None:
     cost = costs.cost
     if cost is None:
         return None
-    if costs.is_byok and costs.cost_details and costs.cost_details.upstream_inference_cost:
-        cost += costs.cost_details.upstream_inference_cost
+    try:
+        if costs.is_byok and costs.cost_details and costs.cost_details.upstream_inference_cost:
+            cost += costs.cost_details.upstream_inference_cost
+    except ArithmeticError:
+        return None  # no number at all, or more than one can be
     return cost if cost.is_finite() and cost >= 0 else None
 
 
@@ -250,6 +253,6 @@ def _first(*values: Any) -> int | None:
 
 def _count(value: Any) -> int | None:
     """A token count; None for what is no count. Some servers write whole floats."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return int(value)
+    return int(value) if 0 <= value <= COUNT_MAX else None

@@ -93,7 +93,7 @@ class Facts(msgspec.Struct):
         )
 
     def read_message(self, message: dict[str, Any], raw: bytes) -> None:
-        """Learn from a whole message, or from the one that begins a stream. ``raw`` is the JSON it was decoded from."""
+        """Learn from a whole message, or from the one that begins a stream. ``raw`` is its JSON, or that of its event."""
         self.seen = True
         self.upstream_id = _text(message.get("id"))
         self.answered_model = _text(message.get("model"))

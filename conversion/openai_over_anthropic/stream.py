@@ -64,7 +64,7 @@ class ChunkStream(FramedStream):
             self.facts.finish_reason = FinishReason.ERROR
             raise read_event_error(value)
         elif kind == "message_start":
-            self._start(value.get("message"))
+            self._start(value.get("message"), data)
         elif kind == "content_block_start":
             block = value.get("content_block")
             if isinstance(block, dict):
@@ -109,13 +109,12 @@ class ChunkStream(FramedStream):
 
     # Writing
 
-    def _start(self, message: Any) -> None:
+    def _start(self, message: Any, data: bytes) -> None:
         if self.facts.seen:
             return
         if not isinstance(message, dict):
             raise UpstreamInvalid("the upstream's stream begins with no message")
-        # Encoded once more, because it is the message that holds the usage, and not the event.
-        self.facts.read_message(message, orjson.dumps(message))
+        self.facts.read_message(message, data)
         chunk = orjson.dumps(self._chunk({}, finish=None))
         self._head, _, self._tail = chunk.partition(b'"delta":{}')
         self._head = b'data: %b"delta":' % self._head

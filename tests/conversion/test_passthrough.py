@@ -442,6 +442,36 @@ def test_what_is_no_cost_of_anthropic_is_none(cost):
     assert converter.usage == Usage(completion_tokens=7)  # fmt: skip
 
 
+DEEP = b"[" * 1010 + b"]" * 1010
+
+
+@pytest.mark.parametrize(
+    ("beside", "cost", "told"),
+    [
+        (b"1", b"0.00000000000000012345", Decimal("0.00000000000000012345")),
+        (DEEP, b"1", None),  # it cannot be told digit by digit
+        (b"1", b"-1", None),
+    ],
+)
+def test_a_message_that_begins_is_read_with_its_cost_whatever_it_holds(beside, cost, told):
+    begun = (
+        b'event: message_start\ndata: {"type":"message_start","message":'
+        b'{"id":"msg_1","model":"m","x":%b,"usage":{"input_tokens":3,"output_tokens":4,"cost":%b}}}\n\n'
+    ) % (beside, cost)
+    converter = messages()
+    assert converter.feed(begun) == begun
+    assert converter.failure is None
+    assert converter.upstream_id == "msg_1"
+    assert converter._watcher.usage == Usage(prompt_tokens=3, completion_tokens=4, cost_usd=told)
+
+
+def test_a_figure_of_anthropic_beyond_all_counts_is_none():
+    converter = messages()
+    usage = {"input_tokens": 2**64 - 1, "cache_read_input_tokens": 2**53, "output_tokens": 4}
+    converter.feed(frame({"type": "message_delta", "delta": {}, "usage": usage}, "message_delta"))
+    assert converter.usage == Usage(completion_tokens=4)
+
+
 # Whole answers
 
 

@@ -38,6 +38,34 @@ def test_what_is_no_cost_is_none(cost):
     assert usage.cost_usd is None
 
 
+@pytest.mark.parametrize(
+    ("cost", "upstream_cost"),
+    [(b'"sNaN"', b"1"), (b"1", b'"sNaN"'), (b'"9e999999"', b'"9e999999"')],
+)
+def test_what_adds_up_to_no_cost_is_none(cost, upstream_cost):
+    raw = (
+        b'{"usage":{"prompt_tokens":1,"completion_tokens":2,"is_byok":true,"cost":%b,'
+        b'"cost_details":{"upstream_inference_cost":%b}}}'
+    ) % (cost, upstream_cost)
+    assert read_usage(orjson.loads(raw), raw) == Usage(prompt_tokens=1, completion_tokens=2)
+
+
+@pytest.mark.parametrize("cost", [b"", b',"cost":1'])
+def test_tokens_are_read_beside_what_is_nested_as_deeply_as_json_is_read(cost):
+    """The decoder of usages goes less deep than that of answers: 1,000 levels, less those of the calls that led to it."""
+    raw = b'{"x":%b,"usage":{"prompt_tokens":1,"completion_tokens":2%b}}' % (
+        b"[" * 1015 + b"]" * 1015,
+        cost,
+    )
+    assert read_usage(orjson.loads(raw), raw) == Usage(prompt_tokens=1, completion_tokens=2)
+
+
+@pytest.mark.parametrize("count", [b"1e30", b"18446744073709551615", b"9007199254740992"])
+def test_a_figure_beyond_all_counts_is_none(count):
+    raw = b'{"usage":{"prompt_tokens":%b,"completion_tokens":2}}' % count
+    assert read_usage(orjson.loads(raw), raw) == Usage(completion_tokens=2)
+
+
 @pytest.mark.parametrize("cost", [None, 0.25])
 def test_cost_is_read_beside_a_figure_that_is_none(cost):
     usage = read({"prompt_tokens": "many", "cost": cost})

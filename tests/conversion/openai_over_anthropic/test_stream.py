@@ -203,3 +203,12 @@ def test_usage_of_an_unfinished_stream_is_estimated_from_its_text():
     assert answering.usage.completion_tokens == 25  # 100 characters, four a token
     assert answering.usage.estimated
     assert answering.facts.finish_reason is not FinishReason.STOP
+
+
+def test_a_message_begins_whatever_is_nested_in_it():
+    start = {**_SOUND, "content": [], "stop_reason": None, "x": "DEEP"}
+    answering = Answering()
+    deep = b"[" * 1000 + b"]" * 1000
+    begun = event({"type": "message_start", "message": start}).replace(b'"DEEP"', deep)
+    assert answering.feed(begun)
+    assert answering.usage.prompt_tokens == 3
