@@ -50,8 +50,10 @@ class Passthrough:
         self.request = write_request(call, upstream_model, parameters or {}, ask_for_usage=asks)
         self._request_bytes = len(self.request)
         self._dialect = call.dialect
-        has_one_choice = call.body.get("n") in (None, 1)
-        self._watcher = _make_watcher(call.dialect, hide_usage=asks, has_one_choice=has_one_choice)
+        asked = {**call.body, **parameters} if parameters else call.body
+        self._watcher = _make_watcher(
+            call.dialect, hide_usage=asks, has_one_choice=_asks_for_one(asked)
+        )
         self._cutter = Cutter()
         self._frames = Frames()
         self._frames_passed = 0
@@ -237,6 +239,11 @@ def _make_watcher(
     if dialect is Dialect.OPENAI_EMBEDDINGS:
         return EmbeddingsWatcher()
     return OpenAIWatcher(hide_usage=hide_usage, has_one_choice=has_one_choice)
+
+
+def _asks_for_one(body: dict[str, Any]) -> bool:
+    """Whether one answer is asked for, and not one for each of a completion's prompts."""
+    return body.get("n") in (None, 1) and not isinstance(body.get("prompt"), list)
 
 
 def _asks_for_usage(body: dict[str, Any]) -> bool:

@@ -33,7 +33,7 @@ _USUALLY_NULL = (
 class OpenAIWatcher:
     """Reads chat completions. ``hide_usage`` when only the gateway asked for the usage chunk.
 
-    ``has_one_choice`` when the client asked for no more: then no chunk tells of two.
+    ``has_one_choice`` when the upstream was asked for no more: then no chunk tells of two.
     """
 
     _marks = re.compile(

@@ -472,6 +472,33 @@ def test_a_figure_of_anthropic_beyond_all_counts_is_none():
     assert converter.usage == Usage(completion_tokens=4)
 
 
+@pytest.mark.parametrize(
+    ("dialect", "members", "parameters"),
+    [
+        (Dialect.OPENAI_CHAT, b'"messages":[],"n":2', None),
+        (Dialect.OPENAI_CHAT, b'"messages":[]', {"n": 2}),  # the deployment asks for more
+        (Dialect.OPENAI_COMPLETIONS, b'"prompt":["one","two"]', None),
+    ],
+)
+def test_an_end_is_seen_among_chunks_of_several_choices(dialect, members, parameters):
+    call = read_call(dialect, b'{"model":"alias","stream":true,%b}' % members)
+    converter = Passthrough(call, upstream_model="m", parameters=parameters)
+    word, end = ({"text": " word", "finish_reason": reason} for reason in (None, "stop"))
+    first, both, ended, last = (
+        frame({"id": "g", "choices": choices})
+        for choices in (
+            [{"index": 0, **word}],
+            [{"index": 0, **word}, {"index": 1, **word}],
+            [{"index": 0, **end}],
+            [{"index": 1, **word}],
+        )
+    )
+    converter.feed(first)
+    converter.feed(both + ended + last)
+    assert converter.finish_reason is FinishReason.STOP
+    assert converter.finish() == b"data: [DONE]\n\n"
+
+
 # Whole answers
 
 
