@@ -1,10 +1,11 @@
 """Lets a request in under its key's, project's and team's limits and budgets; gives back what was held when it is over."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
+from typing import Any
 
 from accounting import pricing
 from accounting import snapshot as keys_snapshot
@@ -14,7 +15,7 @@ from accounting.models.money import to_pico
 from accounting.pricing import PriceTag
 from conversion.call import Call
 from conversion.dialects import Dialect
-from conversion.needs import CHARS_PER_TOKEN
+from conversion.needs import CHARS_PER_TOKEN, count_images
 from llmgateway.estimates import ANSWER_TOKENS, prompt_tokens_of
 from llmgateway.exchange import ClientRequest
 from routing.pictures import Target
@@ -22,6 +23,7 @@ from routing.planning import Plan
 
 ANSWER_TOKENS_WORST = 8192
 """How long an answer can get where neither the client nor what is known of the model says so."""
+LIMITS = ("max_completion_tokens", "max_tokens")
 IMAGE_TOKENS_WORST = 3000
 """What an image costs at most that is named by its address: more than any vendor's page reckons with (read 2026-11)."""
 MARGIN = Decimal("1.1")
@@ -88,8 +90,9 @@ def need_of(rules: tuple[Rules, ...], ask: ClientRequest, call: Call, plan: Plan
         prompts = [(target, counted[target.upstream_model]) for target in targets]
         return worst_pico(call, prompts, images, now)
 
-    # Once: a long prompt is searched for 70 us.
-    images = call.raw.count(b'"image')
+    # Once: a long prompt is searched for 70 us. The word finds images where none is charged for by number; and it is not
+    # in all that are (input_image, escapes).
+    images = max(call.raw.count(b'"image'), count_images(call.body))
     # No token is shorter than a byte, and most are four times as long.
     most = len(call.raw) + IMAGE_TOKENS_WORST * images
     return Need(ask.id, tokens, worst_pico(call, [(t, most) for t in targets], images, now), narrow)
@@ -122,17 +125,37 @@ def worst_pico(
 
 
 def answer_tokens(call: Call, target: Target) -> int:
-    """The longest answer, all of the choices together that the client asks for."""
+    """The longest answer, all of those together that are asked for, by the client or by what the deployment sets.
+
+    Where the limit is there under both its names the larger counts, as nobody knows which of them an upstream heeds.
+    """
     if call.dialect is Dialect.OPENAI_EMBEDDINGS:
         return 0
-    choices = call.body.get("n")
-    count = choices if isinstance(choices, int) and choices > 1 else 1
-    asked, longest = call.max_output_tokens, target.traits.max_output_tokens
+    given = target.traits.parameters
+    body = {**call.body, **given} if given else call.body
+    asked, longest = None, target.traits.max_output_tokens
+    for name in LIMITS:
+        limit = body.get(name)
+        if isinstance(limit, int) and (asked is None or limit > asked):
+            asked = limit
     if asked is None or longest is None:
         each = asked if longest is None else longest
     else:
         each = min(asked, longest)
-    return count * (ANSWER_TOKENS_WORST if each is None else each)
+    return answers_in(body) * (ANSWER_TOKENS_WORST if each is None else each)
+
+
+def answers_in(body: Mapping[str, Any]) -> int:
+    """How many answers a body asks for: choices, those of which the best are chosen, each for each prompt of several."""
+    count = 1
+    for name in ("n", "best_of"):
+        asked = body.get(name)
+        if isinstance(asked, int) and asked > count:
+            count = asked
+    prompts = body.get("prompt")
+    if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):
+        count *= len(prompts)
+    return count
 
 
 def limit_headers(standings: tuple[Standing, ...], dialect: Dialect) -> dict[str, str]:
