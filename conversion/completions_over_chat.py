@@ -24,6 +24,8 @@ REFUSED = {
     "logprobs": (0,),
 }
 """Fields that a conversation cannot honour, with the values that ask for nothing."""
+_NONE = (orjson.JSONDecodeError, AttributeError, TypeError)
+"""What is raised by an answer that is none, or that is nested too deeply to be written again."""
 
 
 class CompletionsOverChat(Wrapping):
@@ -58,8 +60,11 @@ class CompletionsOverChat(Wrapping):
             UpstreamInvalid: the body is no answer.
             UpstreamError: the body is an error in the clothes of a success.
         """
-        answer = orjson.loads(self._inner.read_answer(body))
-        return orjson.dumps(self._completion(answer, "message"))
+        answer = self._inner.read_answer(body)
+        try:
+            return orjson.dumps(self._completion(orjson.loads(answer), "message"))
+        except _NONE as error:
+            raise UpstreamInvalid("the upstream's answer is no completion") from error
 
     def feed(self, data: bytes) -> bytes:
         """The client's chunks that one piece of the stream makes due. Raises nothing."""
@@ -77,14 +82,14 @@ class CompletionsOverChat(Wrapping):
                 continue
             try:
                 completion = self._completion(orjson.loads(data), "delta")
-            except (orjson.JSONDecodeError, AttributeError, TypeError):
+                choices = completion["choices"]
+                says = any(choice["text"] or choice["finish_reason"] for choice in choices)
+                if says or completion.get("usage"):
+                    written.append(write_openai_chunk(completion))
+            except _NONE:
                 # An upstream's own chunk passes the inner converter unread, and may be anything.
                 self._failure = UpstreamInvalid("the upstream sent a chunk that is none")
                 break
-            choices = completion["choices"]
-            says = any(choice["text"] or choice["finish_reason"] for choice in choices)
-            if says or completion.get("usage"):
-                written.append(write_openai_chunk(completion))
         return b"".join(written)
 
     def _completion(self, answer: dict[str, Any], holder: str) -> dict[str, Any]:

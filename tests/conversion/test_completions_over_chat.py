@@ -107,6 +107,31 @@ def test_junk_in_a_stream_is_a_failure(junk):
     assert isinstance(converter.failure, UpstreamInvalid)
 
 
+DEEP = b"[" * 300 + b"]" * 300  # more than can be written again
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'{"choices":[{"message":"text"}]}',
+        b'{"choices":[{"message":{"content":"text"}},7]}',
+        b'{"choices":[{"message":{"content":%b}}]}' % DEEP,
+        b'{"choices":[{"message":{"content":"text"}}],"usage":{"odd":%b}}' % DEEP,
+    ],
+)
+def test_an_answer_that_is_no_completion_is_the_upstreams_failure(answer):
+    with pytest.raises(UpstreamInvalid):
+        make().read_answer(answer)
+
+
+def test_a_chunk_too_deep_to_be_written_again_is_a_failure():
+    converter = make(stream=True)
+    first, deep = chunk({"content": "Hi"}), chunk({"content": "DEEP"})
+    assert converter.feed(first)
+    assert converter.feed(deep.replace(b'"DEEP"', DEEP)) == b""
+    assert isinstance(converter.failure, UpstreamInvalid)
+
+
 @pytest.mark.parametrize(
     "fields",
     [
