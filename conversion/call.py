@@ -17,6 +17,8 @@ CONTAINERS_MAX = 2_000_000
 """Objects and lists in one body: each costs a hundred bytes and more once it is read, and the largest prompts have
 some hundred thousands. Braces and brackets in texts count too, which is cheaper than to look where they stand."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+LIMITS = ("max_completion_tokens", "max_tokens")
+"""The members that say how long an answer may get, the one that counts where both are there first."""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -114,7 +116,7 @@ def _check_content(dialect: Dialect, body: dict[str, Any]) -> None:
 
 
 def _read_max_tokens(dialect: Dialect, body: dict[str, Any]) -> int | None:
-    names: tuple[str, ...] = ("max_completion_tokens", "max_tokens")
+    names: tuple[str, ...] = LIMITS
     if dialect is Dialect.ANTHROPIC_MESSAGES:
         if body.get("max_tokens") is None:
             raise RequestInvalid(

@@ -31,6 +31,7 @@ def make_converter(
             upstream_model=traits.model,
             parameters=traits.parameters,
             ask_for_usage=isinstance(traits, ChatTraits) and traits.stream_usage_option,
+            max_output_tokens=traits.max_output_tokens,
         )
     if call.dialect is Dialect.OPENAI_COMPLETIONS:
         inner = partial(_make_inner, upstream_dialect, traits, answer_id, created_s)

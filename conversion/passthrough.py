@@ -1,7 +1,8 @@
 """One attempt where both ends speak the same dialect: bytes untouched, usage still read.
 
-The request changes in its model name, in the overrides of the deployment, and, for OpenAI streams, in the wish for a
-usage chunk; every other member keeps the client's own bytes, so that nothing is lost that the gateway does not know. The answer passes in whole frames, which leaves room for a ping between two.
+The request changes in its model name, in limits above the deployment's, in the overrides of the deployment, and, for
+OpenAI streams, in the wish for a usage chunk; every other member keeps the client's own bytes, so that nothing is lost
+that the gateway does not know. The answer passes in whole frames, which leaves room for a ping between two.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from conversion.call import Call
+from conversion.anthropic_over_openai.thinking import BUDGET_MIN
+from conversion.call import LIMITS, Call
 from conversion.dialects import Dialect
 from conversion.errors import GatewayError, RequestInvalid, UpstreamInvalid, UpstreamStreamCut
 from conversion.report import Report
@@ -25,7 +27,8 @@ class Passthrough:
     """Implements :class:`conversion.dialects.Converter`.
 
     ``parameters`` are merged into the body last. ``ask_for_usage`` when an OpenAI upstream reports the usage of a
-    stream only if it is asked to; the chunk with it is kept from a client that did not ask.
+    stream only if it is asked to; the chunk with it is kept from a client that did not ask. ``max_output_tokens`` is what
+    the client's limit is cut down to.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class Passthrough:
         upstream_model: str,
         parameters: Mapping[str, Any] | None = None,
         ask_for_usage: bool = False,
+        max_output_tokens: int | None = None,
     ) -> None:
         self.report = Report()
         self.started = False
@@ -47,7 +51,10 @@ class Passthrough:
             and call.dialect.family is Dialect.OPENAI_CHAT
             and not _asks_for_usage(call.body)
         )
-        self.request = write_request(call, upstream_model, parameters or {}, ask_for_usage=asks)
+        changes = parameters or {}
+        if max_output_tokens is not None:
+            changes = {**_cut_down(call.body, max_output_tokens, self.report), **changes}
+        self.request = write_request(call, upstream_model, changes, ask_for_usage=asks)
         self._request_bytes = len(self.request)
         self._dialect = call.dialect
         asked = {**call.body, **parameters} if parameters else call.body
@@ -244,6 +251,25 @@ def _make_watcher(
 def _asks_for_one(body: dict[str, Any]) -> bool:
     """Whether one answer is asked for, and not one for each of a completion's prompts."""
     return body.get("n") in (None, 1) and not isinstance(body.get("prompt"), list)
+
+
+def _cut_down(body: Mapping[str, Any], most: int, report: Report) -> dict[str, Any]:
+    """The members that ask for longer answers than the deployment allows, as they may be."""
+    changes: dict[str, Any] = {}
+    for name in LIMITS:
+        limit = body.get(name)
+        if isinstance(limit, int) and limit > most:
+            changes[name] = most
+            report.mapped(name, f"cut down from {limit} to the model's {most}")
+    if changes and isinstance(thinking := body.get("thinking"), dict):
+        budget = thinking.get("budget_tokens")
+        if isinstance(budget, int) and budget >= most > BUDGET_MIN:
+            # Anthropic refuses a budget that is not below max_tokens (its page on extended thinking, August 2026).
+            changes["thinking"] = {**thinking, "budget_tokens": most - 1}
+            report.mapped(
+                "thinking.budget_tokens", f"brought below max_tokens, from {budget} to {most - 1}"
+            )
+    return changes
 
 
 def _asks_for_usage(body: dict[str, Any]) -> bool:

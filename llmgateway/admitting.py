@@ -13,7 +13,7 @@ from accounting.admission.values import Admitted, Gate, Need, Rules, Standing, U
 from accounting.entries import Entry
 from accounting.models.money import to_pico
 from accounting.pricing import PriceTag
-from conversion.call import Call
+from conversion.call import LIMITS, Call
 from conversion.dialects import Dialect
 from conversion.needs import CHARS_PER_TOKEN, count_images
 from llmgateway.estimates import ANSWER_TOKENS, prompt_tokens_of
@@ -23,7 +23,6 @@ from routing.planning import Plan
 
 ANSWER_TOKENS_WORST = 8192
 """How long an answer can get where neither the client nor what is known of the model says so."""
-LIMITS = ("max_completion_tokens", "max_tokens")
 IMAGE_TOKENS_WORST = 3000
 """What an image costs at most that is named by its address: more than any vendor's page reckons with (read 2026-11)."""
 MARGIN = Decimal("1.1")
@@ -128,21 +127,21 @@ def answer_tokens(call: Call, target: Target) -> int:
     """The longest answer, all of those together that are asked for, by the client or by what the deployment sets.
 
     Where the limit is there under both its names the larger counts, as nobody knows which of them an upstream heeds.
+    The client's is cut down to what the deployment allows; one that the deployment itself sets is not.
     """
     if call.dialect is Dialect.OPENAI_EMBEDDINGS:
         return 0
     given = target.traits.parameters
     body = {**call.body, **given} if given else call.body
-    asked, longest = None, target.traits.max_output_tokens
-    for name in LIMITS:
-        limit = body.get(name)
-        if isinstance(limit, int) and (asked is None or limit > asked):
-            asked = limit
-    if asked is None or longest is None:
-        each = asked if longest is None else longest
+    longest = target.traits.max_output_tokens
+    limits = [body[name] for name in LIMITS if isinstance(body.get(name), int)]
+    if not limits:
+        each = ANSWER_TOKENS_WORST if longest is None else longest
+    elif longest is None or not given.keys().isdisjoint(LIMITS):
+        each = max(limits)
     else:
-        each = min(asked, longest)
-    return answers_in(body) * (ANSWER_TOKENS_WORST if each is None else each)
+        each = min(max(limits), longest)
+    return answers_in(body) * each
 
 
 def answers_in(body: Mapping[str, Any]) -> int:

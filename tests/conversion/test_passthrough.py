@@ -115,6 +115,50 @@ def test_overrides_are_merged_last():
     assert body["odd"] == 1.5
 
 
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        ({"max_tokens": 100}, {"max_tokens": 100}),
+        ({"max_tokens": 5000}, {"max_tokens": 4000}),
+        ({"max_completion_tokens": 1, "max_tokens": 5000}, {"max_completion_tokens": 1, "max_tokens": 4000}),
+        ({"max_completion_tokens": 5000}, {"max_completion_tokens": 4000}),
+        ({"max_tokens": "many", "max_completion_tokens": 5}, {"max_tokens": "many", "max_completion_tokens": 5}),
+        ({}, {}),
+    ],
+)  # fmt: skip
+def test_a_longer_answer_than_the_deployment_allows_is_not_asked_for(asked, sent):
+    raw = orjson.dumps({"model": "alias", "messages": [], **asked})
+    converter = chat(raw, max_output_tokens=4000)
+    assert json.loads(converter.request) == {"model": "acme/large", "messages": [], **sent}
+    notes = [(note.kind, note.path) for note in converter.report.notes]
+    assert notes == [("mapped", name) for name in asked if asked[name] != sent[name]]
+
+
+@pytest.mark.parametrize(
+    ("most", "budget"),
+    [(8000, 7000), (7001, 7000), (7000, 6999), (1025, 1024), (1024, 7000)],
+)
+def test_a_budget_for_thoughts_stays_below_a_limit_that_is_cut_down(most, budget):
+    """Below 1,024 Anthropic takes no budget: there the upstream's own refusal says what is wrong."""
+    thinking = {"type": "enabled", "budget_tokens": 7000, "display": "omitted"}
+    body = {"model": "alias", "max_tokens": 9000, "messages": [], "thinking": thinking}
+    sent = json.loads(messages(orjson.dumps(body), max_output_tokens=most).request)
+    assert sent["max_tokens"] == most
+    assert sent["thinking"] == {**thinking, "budget_tokens": budget}
+
+
+@pytest.mark.parametrize("thinking", [None, 7, {"type": "adaptive"}, {"budget_tokens": "7"}])
+def test_what_is_no_budget_for_thoughts_is_left_alone(thinking):
+    body = {"model": "alias", "max_tokens": 9000, "messages": [], "thinking": thinking}
+    sent = json.loads(messages(orjson.dumps(body), max_output_tokens=2000).request)
+    assert sent == {**body, "model": "acme/large", "max_tokens": 2000}
+
+
+def test_what_a_deployment_sets_is_not_cut_down():
+    converter = chat(parameters={"max_tokens": 5000}, max_output_tokens=4000)
+    assert json.loads(converter.request)["max_tokens"] == 5000
+
+
 def test_usage_is_asked_for_in_place():
     request = chat(ask_for_usage=True).request
     assert request.startswith(b'{"stream_options":{"include_usage":true}, "model" : "acme/large"')

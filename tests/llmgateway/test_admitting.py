@@ -86,6 +86,20 @@ def test_what_the_deployment_sets_counts_as_asked_for(parameters, tokens):
 
 
 @pytest.mark.parametrize(
+    ("parameters", "body", "tokens"),
+    [
+        ({}, {"max_tokens": 20}, 20),
+        ({}, {"max_tokens": 5000}, 4000),  # cut down
+        ({}, {}, 4000),
+        ({"max_tokens": 5000}, {"max_tokens": 20}, 5000),  # nobody cuts that down
+    ],
+)
+def test_an_answer_is_no_longer_than_the_deployment_allows(parameters, body, tokens):
+    traits = replace(TARGET.traits, max_output_tokens=4000, parameters=parameters)
+    assert answer_tokens(call_of(body), replace(TARGET, traits=traits)) == tokens
+
+
+@pytest.mark.parametrize(
     "part", [b'{"type":"input_image","file_id":"f"}', rb'{"type":"\u0069mage","x":1}']
 )
 def test_every_image_that_is_charged_for_is_held_for(images_are_dear, part):
