@@ -44,7 +44,9 @@ class Cork:
         self._transport.write(data)
 
     def write_through(self, data: bytes) -> None:
-        """Write a head and its body, which are one already; nothing is held back then."""
+        """Write a head and its body, which are one already, behind what is held back: a 100 Continue may be."""
+        if self._held:
+            self.flush()
         self._transport.write(data)
 
     def flush(self) -> None:

@@ -159,6 +159,11 @@ CASES = [
     pytest.param(
         [POST % (5, b"expect: 100-continue\r\n", b""), b"hello"], ["answer"], id="that asks first"
     ),
+    pytest.param(
+        [POST % (5, b"expect: 100-continue\r\n", b"hello")],
+        ["answer"],
+        id="that asks first and does not wait",
+    ),
 ]
 
 
