@@ -25,6 +25,8 @@ class Cycle(RequestResponseCycle):
         self._on_gone = on_gone
         if self.disconnected:
             self.leave()
+        else:  # the end of a long body has stopped the reading, without which nobody is seen to leave
+            self.flow.resume_reading()
 
     def stop_watching(self) -> None:
         """It is no longer wanted."""

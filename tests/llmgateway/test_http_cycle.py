@@ -77,7 +77,7 @@ async def serve(scope, receive, send, seen):
         scope[CYCLE].watch(seen.leave)
     if asked == "/wait":
         seen.waits.set()
-        await seen.has_left.wait()
+        await asyncio.wait_for(seen.has_left.wait(), PATIENCE_S)
     if asked == "/close":
         headers["connection"] = "close"
     if asked == "/broken":
@@ -217,6 +217,17 @@ async def test_who_has_left_is_told_of_at_once_and_once(port, seen):
     writer.transport.abort()
     await asyncio.wait_for(seen.has_left.wait(), PATIENCE_S)
     assert seen.left == 1
+
+
+async def test_who_has_sent_a_long_body_is_seen_to_leave(port, seen):
+    """Its last piece stops the reading, which has to go on."""
+    _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write((POST % (100_000, b"", b"")).replace(b"/echo", b"/wait"))
+    await asyncio.sleep(0.05)
+    writer.write(b"x" * 100_000)
+    await asyncio.wait_for(seen.waits.wait(), PATIENCE_S)
+    writer.transport.abort()
+    await asyncio.wait_for(seen.has_left.wait(), PATIENCE_S)
 
 
 async def test_who_has_an_answer_has_not_left(port, seen):
