@@ -76,14 +76,14 @@ class HeadLimits(HttpToolsProtocol):
         """Measure a head, or trailers, that come in pieces."""
         if self._is_lingering:
             return
-        was_in_head, chunk = self._is_in_head, self._chunk
+        head, chunk = self._is_in_head and self._messages, self._chunk
         self._chunk_bytes = len(data)
         super().data_received(data)
         if not self._is_in_head:
             if chunk and chunk == self._chunk:
                 self._add_to_trailers(len(data))
             return
-        if not was_in_head:  # the first piece of a head that has more to come
+        if head != self._messages:  # the first piece of a head that has more to come
             self._wait_for_head()
             return
         self._pieces_bytes += len(data)
@@ -283,7 +283,9 @@ class HeadLimits(HttpToolsProtocol):
         self._timer = None
         if self.transport.is_closing() or self._messages != messages:
             return
-        if self._is_in_head:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._wait_for_head()  # a refusal would stand amid the answer that is under way
+        elif self._is_in_head:
             self._note("HeadTooSlow", 408, took_s=settings.BODY_READ_TIMEOUT_S)
             self._refuse(
                 TOO_SLOW,

@@ -1,4 +1,4 @@
-"""An ASGI application behind the gateway's own protocol, in the test's loop."""
+"""An ASGI application behind the gateway's own protocol, in the test's loop, and who asks it byte by byte."""
 
 import asyncio
 import contextlib
@@ -9,6 +9,7 @@ import uvicorn
 
 from llmgateway.head_limits import HeadLimits
 from llmgateway.tasks import spawn
+from tests.waiting import PATIENCE_S
 
 
 @contextlib.asynccontextmanager
@@ -27,3 +28,17 @@ async def serving(app: Any, **settings: Any) -> AsyncIterator[int]:
     finally:
         server.should_exit = True
         await task
+
+
+async def all_that_comes(port: int, *pieces: bytes) -> bytes:
+    """Everything until the server closes, for what is sent in pieces."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(0.02)
+        return await asyncio.wait_for(reader.read(), PATIENCE_S)
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()

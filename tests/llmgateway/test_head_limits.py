@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from llmgateway import head_limits, outcomes
-from tests.head_limits_server import serving
+from tests.head_limits_server import all_that_comes, serving
 from tests.waiting import PATIENCE_S
 
 GOOD = b"GET /x HTTP/1.1\r\nhost: h\r\n"
@@ -20,6 +20,8 @@ async def app(scope, receive, send):
     """Tells how many headers there are, once the body is read, or at once at an address that says so."""
     assert scope["type"] == "http"
     is_hasty = scope["path"] == "/hasty"
+    if scope["path"] == "/slow":
+        await asyncio.sleep(1.5)
     while not is_hasty:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -107,6 +109,27 @@ async def test_a_head_that_does_not_arrive_is_told_so(port):
     status, body = await ask(port, GOOD)
     assert status == 408
     assert b"GATEWAY_BODY_READ_TIMEOUT_S" in body
+
+
+async def test_what_comes_with_the_begin_of_a_head_is_no_part_of_it(port):
+    post = b"POST /x HTTP/1.1\r\ncontent-length: 6000\r\n\r\n"
+    pieces = [post[:9], post[9:] + PIECE[:6000] + GOOD[:9], GOOD[9:] + b"connection: close\r\n\r\n"]
+    told = await all_that_comes(port, *pieces)
+    assert told.count(b"HTTP/1.1 200") == 2
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_head_that_begins_with_the_end_of_another_has_no_more_time(port):
+    told = await all_that_comes(port, GOOD, b"\r\n" + GOOD)
+    assert told.startswith(b"HTTP/1.1 200")
+    assert b"HTTP/1.1 408" in told
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_head_that_is_late_is_not_told_so_amid_an_answer(port):
+    told = await all_that_comes(port, GOOD.replace(b"/x", b"/slow") + b"\r\n" + GOOD)
+    assert told.startswith(b"HTTP/1.1 200")
+    assert b"HTTP/1.1 408" in told
 
 
 @pytest.mark.usefixtures("impatient")

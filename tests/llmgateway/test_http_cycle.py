@@ -1,7 +1,6 @@
 """The short ways of an answer give what uvicorn's own would, over real connections."""
 
 import asyncio
-import contextlib
 import gc
 import weakref
 from functools import partial
@@ -14,7 +13,7 @@ from llmgateway.body_room import Room
 from llmgateway.http_cycle import Cycle
 from llmgateway.lean_handler import LeanHandler
 from llmgateway.wire import CYCLE, Wire
-from tests.head_limits_server import serving
+from tests.head_limits_server import all_that_comes, serving
 from tests.waiting import PATIENCE_S
 
 BODY = b'{"answer": "short"}'
@@ -113,20 +112,6 @@ async def port(seen, kept_s):
 
     async with serving(app, date_header=False, timeout_keep_alive=kept_s) as port:
         yield port
-
-
-async def all_that_comes(port, *pieces):
-    """Everything until the server closes, for what is sent in pieces."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        for piece in pieces:
-            writer.write(piece)
-            await asyncio.sleep(0.02)
-        return await asyncio.wait_for(reader.read(), PATIENCE_S)
-    finally:
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
 
 
 CASES = [
