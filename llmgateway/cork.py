@@ -60,5 +60,10 @@ class Cork:
         self.flush()
         self._close()
 
+    def let_go(self) -> None:
+        """The connection is over: drop what is held back, and whoever closes it, who knows this in turn."""
+        self._held = b""
+        self._close = self._transport.close
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

@@ -69,6 +69,7 @@ class HeadLimits(HttpToolsProtocol):
         self._stop_waiting()
         super()._unset_keepalive_if_required()
         super().connection_lost(exc)
+        self._cork.let_go()
         if self.cycle is not None and self.cycle.disconnected:
             self.cycle.leave()
 

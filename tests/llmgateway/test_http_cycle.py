@@ -14,7 +14,7 @@ from llmgateway.http_cycle import Cycle
 from llmgateway.lean_handler import LeanHandler
 from llmgateway.wire import CYCLE, Wire
 from tests.head_limits_server import all_that_comes, serving
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, until
 
 BODY = b'{"answer": "short"}'
 GET = b"GET %b HTTP/1.1\r\nhost: h\r\n%b\r\n"
@@ -222,7 +222,7 @@ async def test_who_has_an_answer_has_not_left(port, seen):
 
 
 async def test_a_request_leaves_no_garbage_that_somebody_has_to_look_for(port, seen):
-    """On a kept connection, each cycle is let go of with the next one, without the collector."""
+    """Each cycle is let go of with the next one of its connection, the last one with it, without the collector."""
     seen.handler = LeanHandler(
         (path("v1/echo", echo),),  # type: ignore[arg-type]
         body_bytes_max=100,
@@ -239,6 +239,7 @@ async def test_a_request_leaves_no_garbage_that_somebody_has_to_look_for(port, s
             await asyncio.wait_for(reader.readuntil(b"hello"), PATIENCE_S)
         await asyncio.sleep(0.05)
         assert [made() is None for made in seen.made] == [True, True, False]
+        writer.close()
+        await until(lambda: seen.made[-1]() is None)
     finally:
         gc.enable()
-        writer.close()
