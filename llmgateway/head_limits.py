@@ -97,6 +97,7 @@ class HeadLimits(HttpToolsProtocol):
         """A head begins."""
         self._is_in_head, self._pieces_bytes, self._chunk = True, 0, 0
         self._messages += 1
+        self._idle_since = math.inf
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -196,15 +197,15 @@ class HeadLimits(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             return
-        self._idle_since = self.loop.time()
+        if not self._is_in_head:
+            self._idle_since = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
     def _unset_keepalive_if_required(self) -> None:
-        """A request has begun to come."""
-        self._idle_since = math.inf
+        """A piece has come. That ends no rest: empty lines may come for ever, and are no request."""
 
     def timeout_keep_alive_handler(self) -> None:
         """Close the connection, if nothing was asked for so long; else look again when that may be."""

@@ -184,6 +184,22 @@ async def test_a_connection_is_kept_while_it_is_used_and_no_longer(port):
     writer.close()
 
 
+async def test_a_connection_on_which_only_empty_lines_come_is_not_kept(port):
+    answer = await all_that_comes(port, GET % (b"/a", b""), b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
+async def test_a_connection_is_kept_for_a_head_that_came_behind_a_request(port, kept_s):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    asked = GET % (b"/a", b"")
+    writer.write(asked + asked[:9])
+    await asyncio.wait_for(reader.readuntil(b"/a"), PATIENCE_S)
+    await asyncio.sleep(2 * kept_s)  # it has its own time
+    writer.write(asked[9:])
+    assert await asyncio.wait_for(reader.readuntil(b"/a"), PATIENCE_S)
+    writer.close()
+
+
 async def test_whoever_reads_slowly_is_waited_for(port, seen):
     _reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
     writer.write(GET % (b"/flood", b""))
