@@ -53,6 +53,8 @@ class HeadLimits(HttpToolsProtocol):
     _is_upgrade = False
     _timer: asyncio.TimerHandle | None = None
     cycle: Any
+    _served: Any = None
+    """The cycle that is under way, where others wait behind it; ``cycle`` is the last one of them."""
     _idle_since = math.inf
     """In seconds of the loop's clock; without end while something is asked or answered."""
 
@@ -70,8 +72,7 @@ class HeadLimits(HttpToolsProtocol):
         super()._unset_keepalive_if_required()
         super().connection_lost(exc)
         self._cork.let_go()
-        if self.cycle is not None and self.cycle.disconnected:
-            self.cycle.leave()
+        self._end_cycles()
 
     def data_received(self, data: bytes) -> None:
         """Measure a head, or trailers, that come in pieces."""
@@ -186,6 +187,8 @@ class HeadLimits(HttpToolsProtocol):
             self._start_asgi_task(cycle, self.app)
         else:  # as uvicorn keeps those that were sent without waiting for an answer
             self.flow.pause_reading()
+            if not self.pipeline:
+                self._served = last
             self.pipeline.appendleft((cycle, self.app))
 
     def on_response_complete(self) -> None:
@@ -195,7 +198,8 @@ class HeadLimits(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            self._served, app = self.pipeline.pop()
+            self._start_asgi_task(self._served, app)
             return
         if not self._is_in_head:
             self._idle_since = self.loop.time()
@@ -256,11 +260,16 @@ class HeadLimits(HttpToolsProtocol):
             b"HTTP/1.1 " + status + b"\r\ncontent-type: application/json\r\ncontent-length: "
             + str(len(body)).encode() + b"\r\nconnection: close\r\n\r\n" + body
         )  # fmt: skip
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True  # whoever serves it has nothing more to say here
-            self.cycle.message_event.set()
-            self.cycle.leave()
+        self._end_cycles()
         self._linger()
+
+    def _end_cycles(self) -> None:
+        """Whoever serves a request has nothing more to say here."""
+        for cycle in (self._served, self.cycle):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+                cycle.leave()
 
     def _note(self, error: str, status: int, *, took_s: float = 0) -> None:
         scope = {

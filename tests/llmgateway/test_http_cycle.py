@@ -220,6 +220,16 @@ async def test_who_has_left_is_told_of_at_once_and_once(port, seen):
     assert seen.left == 1
 
 
+@pytest.mark.parametrize("before", [b"", GET % (b"/a", b"")], ids=["the first", "a later one"])
+async def test_who_has_asked_for_more_is_seen_to_leave(port, seen, before):
+    """The request under way is told, too, not only the last that came."""
+    _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(before + (GET % (b"/wait", b"")) * 2)
+    await asyncio.wait_for(seen.waits.wait(), PATIENCE_S)
+    writer.transport.abort()
+    await asyncio.wait_for(seen.has_left.wait(), PATIENCE_S)
+
+
 async def test_who_has_sent_a_long_body_is_seen_to_leave(port, seen):
     """Its last piece stops the reading, which has to go on."""
     _reader, writer = await asyncio.open_connection("127.0.0.1", port)
