@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from conversion.usage import COUNT_MAX, FinishReason, Usage
+from conversion.usage import COUNT_MAX, FinishReason, Usage, is_amount
 
 FINISH_REASONS = {
     "end_turn": FinishReason.STOP,
@@ -90,4 +90,4 @@ def _read_cost(raw: bytes) -> Decimal | None:
     except (ValueError, RecursionError):  # no money, or what is beside it is nested too deeply
         return None
     cost = costs.cost if costs else None
-    return cost if cost is not None and cost.is_finite() and cost >= 0 else None
+    return cost if cost is not None and is_amount(cost) else None

@@ -80,6 +80,10 @@ class UpstreamInvalid(ConversionError):
     may_fall_back = True
 
 
+TOO_DEEP = "the upstream's answer is nested too deeply to be written again"
+"""orjson reads 1,024 levels and writes 254; it says so by a JSONEncodeError."""
+
+
 class UpstreamStreamCut(ConversionError):
     """The upstream's stream ended before a finish reason or an end mark was seen."""
 

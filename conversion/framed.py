@@ -2,7 +2,9 @@
 
 from abc import ABC, abstractmethod
 
-from conversion.errors import GatewayError
+import orjson
+
+from conversion.errors import TOO_DEEP, GatewayError, UpstreamInvalid
 from conversion.sse import Frames, is_whole
 
 
@@ -31,6 +33,8 @@ class FramedStream(ABC):
                     break
         except GatewayError as error:
             self.failure = error.as_value()
+        except orjson.JSONEncodeError:
+            self.failure = UpstreamInvalid(TOO_DEEP)
         return self._due()
 
     def finish(self) -> bytes:
@@ -46,6 +50,8 @@ class FramedStream(ABC):
                 self._end_early()
         except GatewayError as error:
             self.failure = error.as_value()
+        except orjson.JSONEncodeError:
+            self.failure = UpstreamInvalid(TOO_DEEP)
         return self._due()
 
     def _due(self) -> bytes:

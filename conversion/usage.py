@@ -11,6 +11,8 @@ import msgspec
 
 COUNT_MAX = 2**53 - 1
 """A larger figure counts no tokens. Every reader of JSON holds it exactly, and the sum of a few fits into 64 bits."""
+AMOUNT_PLACES = range(-50, 10)
+"""Where the first digit of an amount of USD may stand: written out, 1E-999999 would be a megabyte."""
 
 
 class FinishReason(StrEnum):
@@ -48,3 +50,8 @@ class Usage(msgspec.Struct, frozen=True):
             return None
         cached = (self.cache_read_tokens or 0) + (self.cache_write_tokens or 0)
         return max(0, self.prompt_tokens - cached)
+
+
+def is_amount(usd: Decimal) -> bool:
+    """Whether what a provider tells as a cost can be one."""
+    return usd.is_finite() and usd >= 0 and usd.adjusted() in AMOUNT_PLACES

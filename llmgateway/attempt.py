@@ -30,7 +30,7 @@ from conversion.errors import (
 from conversion.needs import count_images
 from conversion.pairs import make_converter
 from conversion.report import Report
-from conversion.usage import Usage
+from conversion.usage import Usage, is_amount
 from llmgateway.admitting import Admission
 from llmgateway.attribution import Origin
 from llmgateway.exchange import ClientRequest
@@ -415,4 +415,4 @@ def read_cost(text: str) -> Decimal | None:
         cost_usd = Decimal(text)
     except InvalidOperation:
         return None
-    return cost_usd if cost_usd.is_finite() and cost_usd > 0 else None
+    return cost_usd if is_amount(cost_usd) and cost_usd else None

@@ -1,11 +1,14 @@
 """One attempt of an Anthropic Messages client at an OpenAI chat upstream."""
 
+import orjson
+
 from conversion.anthropic_over_openai.facts import Expected, Facts
 from conversion.anthropic_over_openai.finishes import Ending
 from conversion.anthropic_over_openai.request import write_request
 from conversion.anthropic_over_openai.response import write_message
 from conversion.anthropic_over_openai.stream import MessageStream
 from conversion.call import Call
+from conversion.errors import TOO_DEEP, UpstreamInvalid
 from conversion.report import Report
 from conversion.telling import Telling
 from conversion.traits import ChatTraits
@@ -41,7 +44,10 @@ class AnthropicOverOpenAI(Telling[Facts]):
         """The whole answer as a message.
 
         Raises:
-            UpstreamInvalid: the body is no chat completion.
+            UpstreamInvalid: the body is no chat completion, or one nested too deeply.
             UpstreamError: the body is an error in the clothes of a success.
         """
-        return write_message(body, self._facts)
+        try:
+            return write_message(body, self._facts)
+        except orjson.JSONEncodeError as error:
+            raise UpstreamInvalid(TOO_DEEP) from error

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from conversion.usage import COUNT_MAX, Usage
+from conversion.usage import COUNT_MAX, Usage, is_amount
 from conversion.wire.anthropic_answer import DeltaUsage, MessageUsage
 
 _CHARS_PER_TOKEN = 4
@@ -181,7 +181,7 @@ def _whole_cost(costs: _Costs) -> Decimal | None:
             cost += costs.cost_details.upstream_inference_cost
     except ArithmeticError:
         return None  # no number at all, or more than one can be
-    return cost if cost.is_finite() and cost >= 0 else None
+    return cost if is_amount(cost) else None
 
 
 def with_estimates(reported: Usage | None, *, prompt_tokens: int, answer_chars: int) -> Usage:

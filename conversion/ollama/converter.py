@@ -3,7 +3,7 @@
 import orjson
 
 from conversion.dialects import Converter
-from conversion.errors import UpstreamInvalid
+from conversion.errors import TOO_DEEP, UpstreamInvalid
 from conversion.ollama.answer import ChatLines
 from conversion.ollama.request import write_request
 from conversion.wrapping import Wrapping
@@ -35,7 +35,11 @@ class ThroughOllama(Wrapping):
             UpstreamInvalid: the body is no answer.
             UpstreamError: the body is an error in the clothes of a success.
         """
-        return self._inner.read_answer(self._lines.write_whole(body))
+        try:
+            chat = self._lines.write_whole(body)
+        except orjson.JSONEncodeError as error:
+            raise UpstreamInvalid(TOO_DEEP) from error
+        return self._inner.read_answer(chat)
 
     def feed(self, data: bytes) -> bytes:
         """The client's events that one piece of the stream makes due. Raises nothing."""
@@ -52,5 +56,8 @@ class ThroughOllama(Wrapping):
             chunks = self._lines.close() if is_last else self._lines.feed(data)
         except UpstreamInvalid as error:
             self._failure = error.as_value()
+            return b""
+        except orjson.JSONEncodeError:
+            self._failure = UpstreamInvalid(TOO_DEEP)
             return b""
         return self._inner.feed(chunks) if chunks else b""

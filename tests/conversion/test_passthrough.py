@@ -475,7 +475,7 @@ def test_all_figures_of_anthropic_are_read():
     assert converter.finish_reason is FinishReason.STOP
 
 
-@pytest.mark.parametrize("cost", ["much", None, -1])
+@pytest.mark.parametrize("cost", ["much", None, -1, "1e-999999", "NaN"])
 def test_what_is_no_cost_of_anthropic_is_none(cost):
     data = frame(
         {"type": "message_delta", "delta": None, "usage": {"output_tokens": 7, "cost": cost}},

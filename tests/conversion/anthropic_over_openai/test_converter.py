@@ -2,11 +2,12 @@ import json
 from decimal import Decimal
 
 import orjson
+import pytest
 
 from conversion.anthropic_over_openai.converter import AnthropicOverOpenAI
 from conversion.call import read_call
 from conversion.dialects import Converter, Dialect
-from conversion.errors import UpstreamStreamCut
+from conversion.errors import UpstreamInvalid, UpstreamStreamCut
 from conversion.traits import ChatTraits
 from conversion.usage import FinishReason
 from tests.conversion import recordings
@@ -117,3 +118,22 @@ def test_what_has_to_come_back_comes_back_unchanged():
     sent = json.loads(AnthropicOverOpenAI(read, traits, message_id="msg_2").request)["messages"]
     assert sent[1] == answer
     assert sent[2]["tool_call_id"] == "functions.read:0"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'"reasoning_details":[{"type":"reasoning.text","text":"Well","x":%b}]',
+        b'"tool_calls":[{"id":"1","index":0,"function":{"name":"f","arguments":{"a":%b}}}]',
+    ],
+)
+def test_what_is_nested_too_deeply_to_be_written_again_is_the_upstreams_failure(said):
+    said %= b"[" * 300 + b"]" * 300  # orjson reads it, and does not write it
+    with pytest.raises(UpstreamInvalid, match="nested too deeply"):
+        convert().read_answer(b'{"choices":[{"message":{%b},"finish_reason":"stop"}]}' % said)
+    chunk = b'data: {"choices":[{"index":0,"delta":{%b},"finish_reason":"stop"}]}' % said
+    for ended_by_finish in (False, True):
+        converter = convert({**REQUEST, "stream": True})
+        converter.feed(chunk + b"\n\n" * (not ended_by_finish))
+        converter.finish()
+        assert isinstance(converter.failure, UpstreamInvalid)

@@ -31,7 +31,9 @@ def test_cost_is_exact_to_the_digit(digits):
     assert usage.cost_usd == Decimal(digits.strip('"'))
 
 
-@pytest.mark.parametrize("cost", [-1, None, True, "much", "NaN", {}])
+@pytest.mark.parametrize(
+    "cost", [-1, None, True, "much", "NaN", {}, "1e-999999", "0e-999999", "1e999999", "1e10"]
+)
 def test_what_is_no_cost_is_none(cost):
     usage = read({"cost": cost})
     assert usage is not None

@@ -96,6 +96,18 @@ def test_a_whole_answer_for_a_messages_client():
     assert converter.answered_model == "qwen3:8b"
 
 
+@pytest.mark.parametrize("client", [Dialect.ANTHROPIC_MESSAGES, Dialect.OPENAI_CHAT])
+def test_a_call_nested_too_deeply_to_be_written_again_is_the_upstreams_failure(client):
+    call = {"function": {"name": "weather", "arguments": {"a": "DEEP"}}}
+    answer = orjson.dumps(line({"role": "assistant", "content": "", "tool_calls": [call]}))
+    answer = answer.replace(b'"DEEP"', b"[" * 300 + b"]" * 300)
+    with pytest.raises(UpstreamInvalid, match="nested too deeply"):
+        make(client).read_answer(answer)
+    converter = make(client, stream=True)
+    assert converter.feed(answer + b"\n") + converter.finish() == b""
+    assert isinstance(converter.failure, UpstreamInvalid)
+
+
 @pytest.mark.parametrize("cut", [1, 7, 10_000])
 def test_a_stream_for_a_messages_client(cut):
     converter = make(stream=True)
