@@ -22,7 +22,7 @@ from benchmarks.million import fill
 from benchmarks.records import days_until, records
 from tests.factories.accounting import make_entry, make_usage
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.uncovered]
 hourly_sums_of_records = import_module("accounting.migrations.0012_hourly_sums_of_records")
 sums_by_day = import_module("accounting.migrations.0014_sums_by_day")
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -12,7 +12,7 @@ from tests.clients.house import in_the_house
 from tests.clients.pairs import CHAT, LISTED, MESSAGES, NATIVE, OLLAMA, SHORT_PNG, TINY_PDF
 from tests.fakes.upstream import json_answer
 
-pytestmark = in_the_house
+pytestmark = [in_the_house, pytest.mark.uncovered]
 over_every_upstream = pytest.mark.parametrize("pair", [CHAT, NATIVE, MESSAGES, OLLAMA], ids=str)
 over_claudes = pytest.mark.parametrize("pair", [CHAT, NATIVE, MESSAGES], ids=str)
 whole_and_streamed = pytest.mark.parametrize("streams", [False, True], ids=["whole", "streamed"])

@@ -13,7 +13,7 @@ from tests.clients.pairs import CHAT, MESSAGES, NATIVE
 from tests.fakes.upstream import Answer, chunk, json_answer, stream_answer
 from tests.waiting import PATIENCE_S
 
-pytestmark = in_the_house
+pytestmark = [in_the_house, pytest.mark.uncovered]
 over_claudes = pytest.mark.parametrize("pair", [CHAT, NATIVE, MESSAGES], ids=str)
 whole_and_streamed = pytest.mark.parametrize("streams", [False, True], ids=["whole", "streamed"])
 BODY_BYTES_MAX = 32 * 1024 * 1024

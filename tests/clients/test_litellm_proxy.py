@@ -31,6 +31,7 @@ from tests.serving import Serving, serving
 
 pytestmark = [
     pytest.mark.processes,
+    pytest.mark.uncovered,
     pytest.mark.skipif(
         not PROGRAM.exists(),
         reason="LiteLLM's proxy is not installed; tests/clients/proxy.py says how.",

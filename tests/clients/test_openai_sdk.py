@@ -19,7 +19,7 @@ from tests.clients.pairs import (
     TINY_PDF,
 )
 
-pytestmark = in_the_house
+pytestmark = [in_the_house, pytest.mark.uncovered]
 EVERY_UPSTREAM = [CHAT, COMPATIBLE, NATIVE, MESSAGES, OLLAMA]
 over_every_upstream = pytest.mark.parametrize("pair", EVERY_UPSTREAM, ids=str)
 over_claudes = pytest.mark.parametrize("pair", [CHAT, NATIVE, MESSAGES], ids=str)

@@ -16,7 +16,7 @@ from tests.clients.pairs import CHAT, COMPATIBLE, DEMO, LISTED, MESSAGES, NATIVE
 from tests.fakes.upstream import Answer, SeenRequest, json_answer, stream_answer
 from tests.waiting import PATIENCE_S
 
-pytestmark = in_the_house
+pytestmark = [in_the_house, pytest.mark.uncovered]
 over_both_dialects = pytest.mark.parametrize("pair", [CHAT, COMPATIBLE, NATIVE, MESSAGES], ids=str)
 whole_and_streamed = pytest.mark.parametrize("streams", [False, True], ids=["whole", "streamed"])
 IN_ANTHROPICS = (NATIVE, MESSAGES)

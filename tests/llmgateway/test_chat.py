@@ -21,6 +21,8 @@ from tests.fakes.upstream import (
 from tests.llmgateway.conftest import ALIAS, MODEL, SECRET
 from tests.serving import Serving
 
+pytestmark = pytest.mark.uncovered
+
 ASK = {"model": ALIAS, "messages": [{"role": "user", "content": "Hello"}]}
 STREAM = {**ASK, "stream": True, "stream_options": {"include_usage": True}}
 

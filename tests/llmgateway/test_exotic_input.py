@@ -27,6 +27,8 @@ from tests.llmgateway.test_messages import ASK
 from tests.serving import Serving
 from tests.waiting import PATIENCE_S
 
+pytestmark = pytest.mark.uncovered
+
 RAW = orjson.dumps(ASK)
 MESSAGE = {
     "id": "msg_1",

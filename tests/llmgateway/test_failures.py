@@ -23,6 +23,8 @@ from tests.llmgateway.test_messages import ASK, STREAM, events
 from tests.serving import Serving
 from tests.waiting import PATIENCE_S
 
+pytestmark = pytest.mark.uncovered
+
 
 def assert_error(answer, status: int, kind: str, *words: str) -> str:
     """The answer is Anthropic's error envelope; its message."""

@@ -29,6 +29,8 @@ from tests.llmgateway.test_messages import ASK, STREAM
 from tests.serving import Serving
 from tests.waiting import PATIENCE_S, until
 
+pytestmark = pytest.mark.uncovered
+
 JSON = {"content-type": "application/json"}
 BEGUN = text_stream("Hello")[:2]
 ENDS = {

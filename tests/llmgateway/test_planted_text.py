@@ -44,7 +44,7 @@ from tests.planted import (
     planted,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.uncovered]
 NOW = datetime.now(UTC) - timedelta(seconds=5)
 TEAM = "alder"
 """Short names are slugs: forms, files and the API let nothing else in."""

@@ -10,7 +10,7 @@ from tests.factories import many_routes
 from tests.llmgateway.test_planted_text import faults_of
 from tests.planted import MARKUP, TERMINAL
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.uncovered]
 PLANTED = f"{MARKUP}{TERMINAL}"
 
 

@@ -13,6 +13,8 @@ from conversion.call import Call, read_call
 from conversion.dialects import Dialect
 from conversion.traits import ChatTraits
 
+pytestmark = pytest.mark.uncovered
+
 TRAITS = ChatTraits(
     model="anthropic/claude-model",
     reasoning="openrouter",
