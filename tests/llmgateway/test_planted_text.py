@@ -250,7 +250,7 @@ def test_an_alert_is_a_letter_of_one_subject(rows, settings, mailoutbox):
             name=f"a\r\nBcc: all{key.name}"[:63] + str(key.pk)
         )
     for alert in BudgetAlert.objects.all():
-        assert write_mails(alert) == []
+        assert write_mails(alert, is_ending=lambda: False) == []
 
     assert len(mailoutbox) == len(FORMULAS) ** 2  # each alert to each lead
     for letter in mailoutbox:
