@@ -89,19 +89,27 @@ class Cooldowns:
             self._tell({"deployment": deployment, "left_s": 0})
 
     def failed(self, deployment: int, error: GatewayError, policy: Policy, now_s: float) -> None:
-        """It failed. Without effect for failures that say nothing about it."""
-        if policy.after == 0 or not isinstance(error, COUNTED):
+        """It failed. Failures that say nothing about it have no effect but that the next request may probe it."""
+        if policy.after == 0:
+            return
+        if not isinstance(error, COUNTED):
+            if deployment in self._deployments:
+                self._deployments[deployment].probe_until_s = 0.0
             return
         cooling = self._deployments.setdefault(deployment, Cooling())
         cooling.failures += 1
         is_told = isinstance(error, UpstreamRateLimited) and error.retry_after_s is not None
-        is_probe = cooling.until_s > 0.0 and now_s >= cooling.until_s
+        is_skipped = now_s < cooling.until_s
+        if is_skipped and not is_told:
+            return  # it was asked before the while began, together with those that began it
+        is_probe = cooling.until_s > 0.0 and not is_skipped
         if not (is_told or is_probe or cooling.failures >= policy.after):
             return
         wait_s = min(policy.longest_s, policy.first_s * 2.0**cooling.times)
         if is_told and error.retry_after_s is not None:
             wait_s = min(policy.longest_s, error.retry_after_s)
-        cooling.times = min(cooling.times + 1, 30)
+        if not is_skipped:
+            cooling.times = min(cooling.times + 1, 30)
         cooling.until_s = now_s + wait_s
         cooling.probe_until_s = 0.0
         cooling.reason = type(error).__name__

@@ -66,6 +66,36 @@ def test_a_probe_that_fails_doubles_the_cooldown_up_to_a_limit():
         assert cooldowns.remaining_s(1, begins_s) == lasts_s
 
 
+def test_requests_that_fail_together_begin_one_cooldown():
+    cooldowns = failed_times(20)
+    assert cooldowns.remaining_s(1, 100) == 5
+    assert cooldowns.state(100) == {1: (5.0, 20, "UpstreamBroken")}
+
+    cooldowns.begin(1, 105)
+    cooldowns.failed(1, BROKEN, POLICY, 105)
+    assert cooldowns.remaining_s(1, 105) == 10
+
+
+def test_rate_limits_that_come_together_are_obeyed_and_counted_once():
+    cooldowns = Cooldowns()
+    for wait_s in (3, 2, 4):
+        cooldowns.failed(1, UpstreamRateLimited("no", retry_after_s=wait_s), POLICY, 100)
+    assert cooldowns.remaining_s(1, 100) == 4
+
+    cooldowns.failed(1, BROKEN, POLICY, 104)
+    assert cooldowns.remaining_s(1, 104) == 10
+
+
+def test_a_probe_that_fails_for_its_own_fault_lets_the_next_one_through():
+    cooldowns = failed_times(3)
+    cooldowns.begin(1, 106)
+    cooldowns.failed(1, UpstreamRejected("odd"), POLICY, 107)
+
+    assert not cooldowns.is_skipped(1, 107)
+    cooldowns.begin(1, 107)
+    assert cooldowns.is_skipped(1, 108)
+
+
 def test_a_rate_limit_with_a_time_is_obeyed_at_once():
     cooldowns = Cooldowns()
     cooldowns.failed(1, UpstreamRateLimited("slow down", retry_after_s=7), POLICY, 100)
