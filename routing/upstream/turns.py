@@ -55,6 +55,7 @@ class Turns:
     def __init__(self, places: Places | None = None) -> None:
         self.places = places
         self._taken = 0
+        self._most = 0
         self._asking = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
@@ -88,6 +89,8 @@ class Turns:
             ) from error
 
     async def _take_here(self, provider: ProviderPicture) -> None:
+        self._most = provider.concurrent_max
+        self._let_in()  # those who wait, where the limit is another now
         if self._taken < provider.concurrent_max and not self._waiting:
             self._taken += 1
             return
@@ -130,12 +133,16 @@ class Turns:
 
     def give_back(self) -> None:
         """The request is over; the one that waits longest is next."""
-        while self._waiting:
+        self._taken -= 1
+        self._let_in()
+
+    def _let_in(self) -> None:
+        """The turns that are free go to those that wait longest."""
+        while self._waiting and self._taken < self._most:
             turn = self._waiting.popleft()
             if not turn.done():
+                self._taken += 1
                 turn.set_result(None)
-                return
-        self._taken -= 1
 
     def _leave(self, turn: "asyncio.Future[None]") -> None:
         """Wait no longer; a turn that came at the same moment goes to the next."""
