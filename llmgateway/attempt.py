@@ -168,7 +168,7 @@ class Attempt:
             self.credential = choose_credential(
                 self.target,
                 dice=runtime.dice,
-                rests=lambda pk: live.cooldowns.rests(pk, self._began_s),
+                rest_left_s=lambda pk: live.cooldowns.rest_left_s(pk, self._began_s),
             )
         recorder = self.asked.recorder
         if recorder is not None:

@@ -54,7 +54,11 @@ def _explain_target(
     resting = runtime.live.cooldowns.resting(now_s)
     credential = None
     if not provider.is_pass_through:
-        credential = choose_credential(target, dice=runtime.dice, rests=resting.__contains__)
+        credential = choose_credential(
+            target,
+            dice=runtime.dice,
+            rest_left_s=lambda pk: resting[pk][0] if pk in resting else 0.0,
+        )
     dialect = provider.dialect_for(asked.call)
     attempt: Attempt | None = None
     request, error = None, None

@@ -162,15 +162,15 @@ class Cooldowns:
                 return True
         return False
 
-    def rests(self, credential: int, now_s: float) -> bool:
-        """Whether a credential is not to be used now."""
+    def rest_left_s(self, credential: int, now_s: float) -> float:
+        """Seconds for which a credential is not to be used; 0 when it may be."""
         until = self._credentials.get(credential)
         if until is None:
-            return False
+            return 0.0
         if now_s >= until[0]:
             del self._credentials[credential]
-            return False
-        return True
+            return 0.0
+        return until[0] - now_s
 
     def resting(self, now_s: float) -> dict[int, tuple[float, str]]:
         """For pages, from any thread: credential -> (seconds left, why)."""

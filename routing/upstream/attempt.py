@@ -181,14 +181,20 @@ def let_go(pool: Pool, connection: Connection | None) -> None:
 
 
 def choose_credential(
-    target: Target, *, dice: random.Random, rests: Callable[[int], bool] | None = None
+    target: Target, *, dice: random.Random, rest_left_s: Callable[[int], float] | None = None
 ) -> CredentialPicture | None:
-    """One of the target's credentials, by weight; those of weight 0, and those that rest, only when there is no other."""
+    """One of the target's credentials, by weight; those of weight 0 only when there is no other.
+
+    One that rests is used when all do: the one whose rest is over first, which is none that was refused a moment ago.
+    """
     usable = target.credentials
     if len(usable) < 2:
         return usable[0] if usable else None
-    if rests is not None:
-        usable = tuple(credential for credential in usable if not rests(credential.pk)) or usable
+    if rest_left_s is not None:
+        left_s = {credential.pk: rest_left_s(credential.pk) for credential in usable}
+        if all(left_s.values()):
+            return min(usable, key=lambda credential: left_s[credential.pk])
+        usable = tuple(credential for credential in usable if not left_s[credential.pk])
     weights = [credential.weight for credential in usable]
     return dice.choices(usable, weights)[0] if any(weights) else usable[0]
 

@@ -58,7 +58,7 @@ async def test_the_next_while_is_longer_wherever_it_fails(two):
 async def test_a_credential_that_was_refused_rests_everywhere(two):
     one, other = two
     one.cooldowns.rest_credential(3, UpstreamUnauthorized("no"), time.monotonic())
-    await until(lambda: other.cooldowns.rests(3, time.monotonic()))
+    await until(lambda: other.cooldowns.rest_left_s(3, time.monotonic()))
 
 
 async def test_a_session_goes_on_where_it_was_whichever_worker_answers(two):

@@ -103,6 +103,28 @@ async def test_another_credential_is_tried_at_once_and_the_first_one_rests(
     assert used == [SECRET, "sk-or-v1-spare", "sk-or-v1-spare"]
 
 
+async def test_while_all_credentials_rest_each_is_tried_before_one_is_again(
+    provider, key, upstream, tmp_path
+):
+    def add():
+        row = Credential(provider=provider, label="spare", weight=0)
+        row.seal("sk-or-v1-spare")
+        row.save()
+
+    def refuses_the_first(seen):
+        return REFUSED if seen.headers["authorization"].endswith(SECRET) else None
+
+    await sync_to_async(add)()
+    upstream.answers(REFUSED, LIMITED)
+    upstream.answer_with = refuses_the_first
+    async with serving(tmp_path / "journal", key=key) as gateway:
+        answers = [await gateway.messages(ASK) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [429, 200, 200]
+    used = [seen.headers["authorization"].removeprefix("Bearer ") for seen in upstream.requests]
+    assert used == [SECRET, "sk-or-v1-spare", "sk-or-v1-spare", "sk-or-v1-spare"]
+
+
 async def test_requests_over_the_limit_wait_for_their_turn(provider, key, upstream, tmp_path):
     await Provider.objects.aupdate(concurrent_max=2, queue_max=10)
     upstream.default = stream_answer(text_stream("a", "b"), pause_s=0.05)

@@ -137,11 +137,11 @@ def test_a_credential_rests_after_a_failure_that_is_about_it(error, rests_s):
     cooldowns = Cooldowns()
 
     assert cooldowns.rest_credential(7, error, 100)
-    assert cooldowns.rests(7, 100 + rests_s - 0.1)
+    assert cooldowns.rest_left_s(7, 100 + rests_s - 0.1)
     assert cooldowns.resting(100) == {7: (rests_s, type(error).__name__)}
-    assert not cooldowns.rests(7, 100 + rests_s)
-    assert not cooldowns.rests(7, 100)
-    assert not cooldowns.rests(8, 100)
+    assert not cooldowns.rest_left_s(7, 100 + rests_s)
+    assert not cooldowns.rest_left_s(7, 100)
+    assert not cooldowns.rest_left_s(8, 100)
 
 
 def test_other_failures_are_not_about_the_credential():

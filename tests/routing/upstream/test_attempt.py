@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from routing.pictures import ProviderPicture
+from routing.pictures import CredentialPicture, ProviderPicture
 from routing.upstream.attempt import Reply, choose_credential, send
 from routing.upstream.client import Pools
 from routing.upstream.errors import (
@@ -512,6 +512,21 @@ def test_where_all_weigh_nothing_the_first_is_used():
     target = picture_target(picture_provider(credentials=(first, second)))
 
     assert choose_credential(target, dice=random.Random(1)) is first
+
+
+def test_where_all_rest_the_one_that_rests_least_is_used_whatever_it_weighs():
+    main, spare = picture_credential("main"), picture_credential("spare", weight=0)
+    target = picture_target(picture_provider(credentials=(main, spare)))
+
+    def chosen(main_s: float, spare_s: float) -> CredentialPicture | None:
+        left_s = {main.pk: main_s, spare.pk: spare_s}
+        return choose_credential(target, dice=random.Random(1), rest_left_s=left_s.__getitem__)
+
+    assert chosen(0, 0) is main
+    assert chosen(0, 30) is main
+    assert chosen(300, 0) is spare
+    assert chosen(300, 30) is spare
+    assert chosen(5, 30) is main
 
 
 async def test_plain_streams_of_words_come_through_whole(pools, upstream):
