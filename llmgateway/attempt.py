@@ -52,6 +52,7 @@ from routing.upstream.attempt import (
     choose_credential,
     send,
 )
+from routing.upstream.errors import NetworkError
 from routing.upstream.outgoing import Outgoing, write_headers
 from routing.upstream.turns import Turn
 
@@ -225,7 +226,10 @@ class Attempt:
         )
 
     async def _read_error(self, reply: Reply) -> GatewayError:
-        body = await reply.read_all(bytes_max=ERROR_BYTES_MAX)
+        try:
+            body = await reply.read_all(bytes_max=ERROR_BYTES_MAX)
+        except NetworkError:
+            body = b""  # status and headers say what to do, whatever became of the words
         wait_s = read_retry_after(reply.headers, now=datetime.now(UTC))
         secret = self.credential.secret.reveal().encode() if self.credential else b""
         told = body.replace(secret, MARK.encode()) if secret else body

@@ -7,7 +7,14 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from routing.models import Credential, HeaderRule, Provider
-from tests.fakes.upstream import FakeUpstream, chat_answer, json_answer, stream_answer, text_stream
+from tests.fakes.upstream import (
+    Answer,
+    FakeUpstream,
+    chat_answer,
+    json_answer,
+    stream_answer,
+    text_stream,
+)
 from tests.llmgateway.conftest import ALIAS, MODEL, SECRET, add_openrouter, route_to
 from tests.serving import serving
 from tests.waiting import until
@@ -48,6 +55,29 @@ async def test_records_say_which_path_was_taken_and_why_the_one_before_failed(
     assert (first.provider_kind, first.after_error) == ("openrouter", "")
     assert second.after_error == "UpstreamBroken"
     assert answer.json()["content"][0]["text"] == "From the second."
+
+
+@pytest.mark.parametrize("is_cut", [True, False])
+@pytest.mark.parametrize(("status", "told"), [(400, 400), (401, 502), (429, 429), (500, 502)])
+async def test_a_status_is_an_answer_although_its_body_cannot_be_read(
+    provider, key, upstream, tmp_path, status, told, is_cut
+):
+    await Provider.objects.aupdate(retries_max=2)
+    upstream.default = Answer(
+        [b"half a wo" if is_cut else bytes(300_000)],
+        status,
+        {"content-type": "text/html", "retry-after": "60"},
+        ending="cut" if is_cut else "close",
+    )
+    async with serving(tmp_path / "journal", key=key) as gateway:
+        answer = await gateway.messages(ASK)
+        (record,) = await gateway.records(1)
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (told, "60")
+    assert len(upstream.requests) == 1  # a minute is more than the longest wait
+    assert record.error in {
+        "UpstreamRejected", "UpstreamUnauthorized", "UpstreamRateLimited", "UpstreamBroken"
+    }  # fmt: skip
 
 
 async def test_a_deployment_that_keeps_failing_is_skipped_and_probed_again(
