@@ -25,6 +25,7 @@ from conversion.errors import (
     UpstreamError,
     UpstreamInvalid,
     UpstreamOutOfCredit,
+    UpstreamRateLimited,
     UpstreamUnauthorized,
 )
 from conversion.needs import count_images
@@ -290,11 +291,10 @@ class Attempt:
         """Remember of the deployment how a stream of its ended: well, or broken off after it had begun."""
         if self._live is None:
             return
-        target, cooldowns = self.target, self._live.cooldowns
         if error is None:
-            cooldowns.succeeded(target.pk)
+            self._live.cooldowns.succeeded(self.target.pk)
         else:
-            cooldowns.failed(target.pk, error, target.provider.cooldown, time.monotonic())
+            note_failure(self.target, error, self._live)
 
     def elapsed_s(self) -> float:
         """Seconds since it was begun."""
@@ -391,6 +391,13 @@ class Attempt:
             provider_kind=target.provider.kind.name,
             after_error=type(after).__name__ if after else "",
         )
+
+
+def note_failure(target: Target, error: GatewayError, live: Live) -> None:
+    """Remember that a deployment failed; not where it only told a client to slow down who came with a credential of its own."""
+    if target.provider.is_pass_through and isinstance(error, UpstreamRateLimited):
+        return
+    live.cooldowns.failed(target.pk, error, target.provider.cooldown, time.monotonic())
 
 
 def record_id(ask: ClientRequest, number: int) -> str:

@@ -34,7 +34,7 @@ from llmgateway.answers import (
     error_answer,
     id_headers,
 )
-from llmgateway.attempt import Asked, Attempt, Status
+from llmgateway.attempt import Asked, Attempt, Status, note_failure
 from llmgateway.attribution import origin_of
 from llmgateway.estimates import ANSWER_TOKENS
 from llmgateway.exchange import ClientRequest
@@ -186,7 +186,7 @@ async def first_answer(plan: Plan, asked: Asked, wire: Wire, runtime: Runtime) -
         if answer is not None:
             return answer
         error = failures[-1].error
-        runtime.live.cooldowns.failed(target.pk, error, target.provider.cooldown, time.monotonic())
+        note_failure(target, error, runtime.live)
         if not error.may_fall_back:
             break
     raise exhausted(failures, asked)

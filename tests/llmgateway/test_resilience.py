@@ -294,6 +294,23 @@ async def test_a_refusal_of_the_clients_own_credential_is_the_clients_business(
     assert answer.json() == error
 
 
+async def test_a_limit_of_one_clients_own_credential_is_no_other_clients_business(
+    passing, key, upstream, second, tmp_path
+):
+    await sync_to_async(lambda: route_to("*", add_openrouter("second", second.url)))()
+    error = {"type": "error", "error": {"type": "rate_limit_error", "message": "slow down"}}
+    upstream.answers(json_answer(error, status=429, headers={"retry-after": "60"}))
+    upstream.default = json_answer(MESSAGE)
+    async with serving(tmp_path / "journal", key="") as gateway:
+        answers = [
+            await gateway.messages(ASK, x_llmgateway_key=key, x_api_key=own)
+            for own in ("sk-ant-limited", "sk-ant-other")
+        ]
+
+    providers = [answer.headers["x-llmgateway-provider"] for answer in answers]
+    assert providers == ["second", "anthropic"]
+
+
 async def test_without_one_the_client_is_told_how_to_send_it(passing, key, upstream, tmp_path):
     async with serving(tmp_path / "journal", key=key) as gateway:
         answer = await gateway.messages(ASK)
