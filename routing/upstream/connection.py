@@ -106,8 +106,6 @@ class Connection(asyncio.Protocol):
                 await self._writable
             else:
                 await asyncio.sleep(0)
-        else:
-            return
         if self.has_head:  # what is left of the body is not sent, so that nothing else can be
             self._is_until_close = True
 
@@ -300,6 +298,8 @@ class Connection(asyncio.Protocol):
         self._keeps_alive = parser.should_keep_alive()  # which it forgets once the body is over
         if self._coding and self._coding != b"identity":
             self._unpacker = Unpacker(self._coding.decode("latin-1"))
+        if self._writable is not None:
+            self.resume_writing()  # whoever sends the body need not wait any longer: none of it is wanted
 
     def on_message_complete(self) -> None:
         """The answer is over, or what came before it."""
