@@ -43,6 +43,7 @@ class Pool:
         self._sweep: asyncio.TimerHandle | None = None
         self._addresses: Sequence[doorman.AddressInfo] = ()
         self._addresses_until = 0.0
+        self._looking: asyncio.Task[None] | None = None
 
     def take_idle(self) -> Connection | None:
         """A connection that nobody uses, if there is one. ``give_back`` must follow."""
@@ -80,6 +81,8 @@ class Pool:
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
+        if self._looking is not None:
+            self._looking.cancel()
         self._idle.clear()
         for connection in list(self._open):
             connection.close()
@@ -110,13 +113,25 @@ class Pool:
         return connection
 
     async def _look_up(self, loop: asyncio.AbstractEventLoop) -> Sequence[doorman.AddressInfo]:
-        """The host's addresses, asked again once a minute."""
+        """The host's addresses, asked again once a minute, by one for all who wait for them.
+
+        A look holds one of very few threads until it is over, also when nobody waits any more: requests to a host
+        whose name nobody answers for would take them all from the other hosts.
+        """
         if loop.time() >= self._addresses_until:
+            if self._looking is None or self._looking.done():
+                self._looking = loop.create_task(self._ask_for_addresses(loop), name="name look-up")
+            await asyncio.shield(self._looking)
+        return self._addresses
+
+    async def _ask_for_addresses(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
             self._addresses = await loop.getaddrinfo(
                 self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
             )
-            self._addresses_until = loop.time() + NAME_KEPT_S
-        return self._addresses
+        except UnicodeError as error:  # a part of the name is longer than any name's may be
+            raise OSError("the host's name is none") from error
+        self._addresses_until = loop.time() + NAME_KEPT_S
 
     def _forget(self, connection: Connection) -> None:
         """It is closed."""

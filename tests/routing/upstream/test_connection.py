@@ -289,6 +289,68 @@ async def test_a_name_is_looked_up_once_a_minute(monkeypatch):
         assert len(asked) == 2
 
 
+async def test_a_name_is_looked_up_by_one_for_all_who_wait(monkeypatch):
+    asked = []
+    loop = asyncio.get_running_loop()
+    look_up, goes_on = loop.getaddrinfo, asyncio.Event()
+
+    async def slow(*words, **more):
+        if "flags" in more:
+            asked.append(words)
+            await goes_on.wait()
+        return await look_up(*words, **more)
+
+    monkeypatch.setattr(loop, "getaddrinfo", slow, raising=False)
+    async with a_server(saying(FINE)) as pool:
+        asking = [asyncio.ensure_future(whole(pool)) for _ in range(20)]
+        await asyncio.sleep(0.01)
+        asking[0].cancel()  # whose look it was: the others still want it
+        await asyncio.sleep(0.01)
+        goes_on.set()
+        answers = await asyncio.gather(*asking, return_exceptions=True)
+
+    assert answers[1:] == [b"fine"] * 19
+    assert len(asked) == 1
+
+
+async def test_a_look_that_fails_is_told_to_all_and_begun_anew(monkeypatch):
+    loop = asyncio.get_running_loop()
+    look_up, failures = loop.getaddrinfo, [OSError("no such name")]
+
+    async def failing_once(*words, **more):
+        await asyncio.sleep(0)
+        if "flags" in more and failures:
+            raise failures.pop()
+        return await look_up(*words, **more)
+
+    monkeypatch.setattr(loop, "getaddrinfo", failing_once, raising=False)
+    async with a_server(saying(FINE)) as pool:
+        told = await asyncio.gather(*(whole(pool) for _ in range(3)), return_exceptions=True)
+        assert [str(each) for each in told] == ["no such name"] * 3
+        assert await whole(pool) == b"fine"
+
+
+async def test_closing_a_pool_ends_its_look(monkeypatch):
+    async def never(*_words, **_more):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", never, raising=False)
+    async with a_server(saying(FINE), connect_s=0.01) as pool:
+        with pytest.raises(TimeoutError):
+            await ask(pool)
+        looking = pool._looking
+        pool.close()
+        await asyncio.wait([looking])
+
+    assert looking.cancelled()
+
+
+async def test_a_name_that_is_none_cannot_be_reached():
+    pool = Pool(f"http://{'x' * 64}:80/v1", tls=None, connect_s=5.0)
+    with pytest.raises(OSError, match="name is none"):
+        await pool.open()
+
+
 async def test_a_large_body_arrives_whole():
     seen = []
 
