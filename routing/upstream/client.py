@@ -60,8 +60,12 @@ class Pool:
             TimeoutError: the upstream did not accept one in time.
             OSError: it cannot be reached; ssl.SSLError: nor trusted; ConnectionRefusedHere: nor may it be.
         """
-        async with asyncio.timeout(self.connect_s):
-            return await self._connect()
+        try:
+            async with asyncio.timeout(self.connect_s):
+                return await self._connect()
+        except OSError:
+            self._addresses_until = 0.0  # the host may have moved
+            raise
 
     def give_back(self, connection: Connection) -> None:
         """The exchange is over, or broken off: the connection waits for the next one, or is closed."""
@@ -113,7 +117,7 @@ class Pool:
         return connection
 
     async def _look_up(self, loop: asyncio.AbstractEventLoop) -> Sequence[doorman.AddressInfo]:
-        """The host's addresses, asked again once a minute, by one for all who wait for them.
+        """The host's addresses, asked again once a minute and after a failure, by one for all who wait for them.
 
         A look holds one of very few threads until it is over, also when nobody waits any more: requests to a host
         whose name nobody answers for would take them all from the other hosts.

@@ -289,6 +289,20 @@ async def test_a_name_is_looked_up_once_a_minute(monkeypatch):
         assert len(asked) == 2
 
 
+async def test_a_host_that_has_moved_is_found_at_the_next_try(monkeypatch):
+    loop = asyncio.get_running_loop()
+    look_up, leads_to = loop.getaddrinfo, ["127.0.0.1", "127.0.0.2"]  # nobody listens at the latter
+
+    async def moving(host, *words, **more):
+        return await look_up(leads_to.pop() if "flags" in more else host, *words, **more)
+
+    monkeypatch.setattr(loop, "getaddrinfo", moving, raising=False)
+    async with a_server(saying(FINE)) as pool:
+        with pytest.raises(ConnectionRefusedError):
+            await ask(pool)
+        assert await whole(pool) == b"fine"
+
+
 async def test_a_name_is_looked_up_by_one_for_all_who_wait(monkeypatch):
     asked = []
     loop = asyncio.get_running_loop()
