@@ -49,7 +49,7 @@ class Pool:
         """A connection that nobody uses, if there is one. ``give_back`` must follow."""
         while self._idle:
             connection, _ = self._idle.popitem()
-            if not connection.broken:
+            if connection.is_open:
                 return connection
         return None
 

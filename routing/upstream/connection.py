@@ -164,6 +164,12 @@ class Connection(asyncio.Protocol):
         return self.is_complete and not self._pieces and self._unpacker is None
 
     @property
+    def is_open(self) -> bool:
+        """Whether something can be sent over it. The loop tells of an end a moment after it has begun to close."""
+        transport = self._transport
+        return transport is not None and not self.broken and not transport.is_closing()
+
+    @property
     def is_reusable(self) -> bool:
         """Whether the answer is over and another request may follow."""
         return (

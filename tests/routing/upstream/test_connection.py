@@ -258,6 +258,16 @@ async def test_a_connection_that_was_closed_while_it_rested_is_not_taken():
             await made.ask(b"", b"")
 
 
+async def test_a_connection_that_is_about_to_be_told_of_its_end_is_not_taken():
+    async with a_server(saying(FINE)) as pool:
+        made = await ask(pool)
+        assert await rest_of(made) == b"fine"
+        pool.give_back(made)
+        made._transport.close()  # as the loop does it when the server has closed
+        assert not made.broken
+        assert pool.take_idle() is None
+
+
 async def test_connections_are_closed_that_nobody_used_for_a_while(monkeypatch):
     monkeypatch.setattr(client, "KEEPALIVE_S", 0.05)
     async with a_server(saying(FINE)) as pool:
