@@ -24,6 +24,7 @@ from routing.upstream.errors import (
 )
 from routing.upstream.outgoing import Outgoing
 from routing.upstream.patience import Patience
+from routing.upstream.unpacking import PIECE_BYTES_MAX
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 ERROR_BYTES_MAX = 256 * 1024
@@ -107,6 +108,10 @@ class Reply:
                     f"the provider {error} in the middle of its answer"
                 ) from error
             piece = taken
+            if (
+                len(piece) >= PIECE_BYTES_MAX
+            ):  # the next may be here, too: others, and the clocks, come first
+                await self._patience.wait_for(asyncio.sleep(0))
         self._patience.heard()
         if self.on_piece is not None:
             self.on_piece(piece)

@@ -2,7 +2,7 @@
 
 import zlib
 
-PIECE_BYTES_MAX = 1024 * 1024
+PIECE_BYTES_MAX = 64 * 1024
 """What is handed out at once: a megabyte that unpacks to a gigabyte is met piece by piece, and by its reader's bound."""
 KNOWN = frozenset({"gzip", "x-gzip", "deflate"})
 HEADED = zlib.MAX_WBITS | 32  # a gzip's head, or a zlib's

@@ -32,6 +32,7 @@ from routing.upstream.errors import (
     UpstreamUnreachable,
 )
 from routing.upstream.outgoing import Outgoing
+from routing.upstream.unpacking import PIECE_BYTES_MAX
 from tests.factories.pictures import (
     SECRET,
     picture_credential,
@@ -287,6 +288,44 @@ async def test_an_answer_of_just_the_largest_size_is_held(pools, upstream):
     reply = await begin(pools, picture_provider(upstream.url))
 
     assert len(await reply.read_all(bytes_max=1000)) == 1000
+    await reply.close()
+
+
+def packed(pieces: int) -> Answer:
+    """An answer of a few bytes that unpacks to so many pieces, all of which are there at once."""
+    headers = {**EVENTS, "content-encoding": "gzip"}
+    return Answer([gzip.compress(bytes(pieces * PIECE_BYTES_MAX))], headers=headers)
+
+
+async def test_others_are_let_in_while_what_was_packed_is_read(pools, upstream):
+    upstream.answers(packed(pieces=100))
+    reply = await begin(pools, picture_provider(upstream.url))
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    beside = asyncio.ensure_future(others())
+    await reply.read_all()
+    beside.cancel()
+    await reply.close()
+
+    assert turns > 50
+
+
+async def test_the_clock_of_the_whole_runs_while_what_was_packed_is_read(pools, upstream):
+    upstream.answers(packed(pieces=200))
+
+    def convert(_piece: bytes) -> None:
+        time.sleep(0.01)
+
+    reply = await begin(pools, picture_provider(upstream.url, total_s=0.3))
+    reply.on_piece = convert
+    with pytest.raises(TotalTimeout):
+        await reply.read_all()
     await reply.close()
 
 
