@@ -32,6 +32,8 @@ class Import:
     warnings: list[str] = field(default_factory=list)
     told: dict[tuple[int, str], tuple[Any, int]] = field(default_factory=dict)
     """What the file said of a deployment already, by its primary key and the setting, with the line."""
+    closed: tuple[str, ...] = ()
+    """How the names of those environment variables begin that the file may not refer to."""
 
     def fault(self, line: int, message: str) -> None:
         """Note a fault and go on reading, so that all of them can be told at once."""

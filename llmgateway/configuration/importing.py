@@ -31,13 +31,17 @@ class _DryRun(Exception):
     """Takes a trial application back."""
 
 
-def import_text(text: str, *, dry_run: bool, author: str = "import_config") -> Import:
+def import_text(
+    text: str, *, dry_run: bool, author: str = "import_config", closed: tuple[str, ...] = ()
+) -> Import:
     """Apply a file, or only say what it would change. ``author`` is whose version of the configuration it becomes.
+
+    It may not refer to environment variables whose names begin as one of ``closed``.
 
     Raises:
         ConfigurationFaulty: with every fault and its line; nothing was changed.
     """
-    run = Import()
+    run = Import(closed=closed)
     try:
         tree = load(text)
     except BadYaml as error:

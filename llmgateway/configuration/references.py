@@ -20,6 +20,9 @@ def read_secret(run: Import, text: str, line: int) -> str | None:
     if reference is None:
         run.warnings.append(f"line {line}: a secret stands in clear in the file; name a variable")
         return text
+    if reference[1].startswith(run.closed):
+        run.fault(line, f"refers to a variable of the gateway itself: {reference[1]}")
+        return None
     try:
         secret = env_given_secret(reference[1])
     except ImproperlyConfigured as error:

@@ -8,7 +8,16 @@ import yaml
 from django.conf import settings
 from django.contrib.auth.models import User
 
-from accounting.models import Budget, Membership, Price, PriceTier, Project, Team
+from accounting.models import (
+    AuditEntry,
+    Budget,
+    Membership,
+    Price,
+    PriceTier,
+    Project,
+    Team,
+)
+from llmgateway.api.resources.configuration import WRITTEN_BY_IMPORT
 from llmgateway.configuration import ConfigurationFaulty, export, import_text
 from routing import snapshot
 from routing.configuration.variables import variable_names
@@ -206,6 +215,13 @@ def changes_of(text: str) -> list[str]:
     assert dry == done
     assert import_text(text, dry_run=False).changes == []
     return done
+
+
+def test_the_api_knows_all_that_an_import_writes():
+    import_text(EVERYTHING, dry_run=False)
+
+    written = AuditEntry.objects.exclude(kind="auth.user").values_list("kind", flat=True)
+    assert set(written) <= {model._meta.label_lower for model in WRITTEN_BY_IMPORT}
 
 
 def test_a_providers_settings_become_its_row():

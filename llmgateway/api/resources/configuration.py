@@ -1,7 +1,6 @@
 """The configuration as a whole: export, import, versions; what a request would do; models of providers."""
 
 import dataclasses
-import re
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -21,7 +20,16 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounting.audit import actors, watch
-from accounting.models import Team, UsageRecord, VirtualKey
+from accounting.models import (
+    Budget,
+    Membership,
+    Price,
+    PriceTier,
+    Project,
+    Team,
+    UsageRecord,
+    VirtualKey,
+)
 from accounting.snapshot import KeyPicture
 from conversion.call import read_call
 from conversion.dialects import Dialect
@@ -52,11 +60,12 @@ from routing.models import ConfigurationVersion, Provider
 from routing.synchronisation import What
 
 YAML = "application/yaml"
-VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 OWN_VARIABLES = ("GATEWAY_", "DATABASE_", "REDIS_", "EMAIL_")
+"""What the gateway itself runs by: a provider of somebody's own could be sent it as its secret."""
 WRITTEN_BY_IMPORT = (
-    routing.Provider, routing.Credential, routing.Deployment, routing.ModelAlias, routing.HeaderRule,
-    routing.Transformation, routing.FeatureFlag, Team, VirtualKey,
+    routing.Provider, routing.Credential, routing.Deployment, routing.ModelAlias, routing.Route,
+    routing.RouteTarget, routing.HeaderRule, routing.Transformation, routing.FeatureFlag, routing.ModelTier,
+    routing.AgentType, Team, Project, Membership, Budget, Price, PriceTier, VirtualKey,
 )  # fmt: skip
 
 
@@ -259,22 +268,17 @@ class Configuration(Described, APIView):
     def post(self, request: Request) -> Response:
         """Import: all of the file, or nothing where there is a fault; faults are told with their lines."""
         dry_run = self.asked.get("dry_run") == "true"
-        refuse_own_variables(str(request.data))
+        author = actors.current().name
         try:
-            run = import_text(str(request.data), dry_run=dry_run, author=actors.current().name)
+            run = import_text(
+                str(request.data), dry_run=dry_run, author=author, closed=OWN_VARIABLES
+            )
         except ConfigurationFaulty as error:
             faults: dict[str, list[str]] = {}
             for fault in error.faults:
                 faults.setdefault(f"line {fault.line}", []).append(fault.message)
             raise invalid(faults) from error
         return Response({"dry_run": dry_run, "changes": run.changes, "warnings": run.warnings})
-
-
-def refuse_own_variables(text: str) -> None:
-    """Refuse references to what the gateway itself runs by: a provider of somebody's own could be sent it as its secret."""
-    own = sorted({name for name in VARIABLE.findall(text) if name.startswith(OWN_VARIABLES)})
-    if own:
-        raise invalid({"file": [f"Refers to variables of the gateway itself: {', '.join(own)}."]})
 
 
 class ExplainSerializer(serializers.Serializer):

@@ -165,6 +165,21 @@ def test_staff_may_what_their_permissions_say(cast):
     assert error(api.post(f"keys/{cast['keys']}/revoke/"), 403)
 
 
+@pytest.mark.parametrize("kind", ["membership", "budget", "price", "route", "modeltier"])
+def test_a_configuration_is_for_who_may_see_and_change_all_that_is_in_it(cast, kind):
+    user = User.objects.create_user("clerk", is_staff=True)
+    others = Permission.objects.exclude(content_type__model=kind)
+    user.user_permissions.set(others)
+    api = api_of(user)
+    text = {"version": 1, "teams": {"alder": {"budgets": [{"window": "month", "usd": 9000}]}}}
+    assert f".add_{kind}" in error(api.post("configuration/", text), 403)["message"]
+    assert f".view_{kind}" in error(api.get("configuration/"), 403)["message"]
+    assert Budget.objects.get(team__slug="alder").amount_usd == 5
+    user.user_permissions.set(Permission.objects.all())
+    assert api.get("configuration/").status_code == 200
+    assert api.post("configuration/", text).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("scope", "method", "path", "body", "status"),
     [

@@ -350,8 +350,33 @@ def test_the_configuration_is_exported_and_imported(api):
     assert send('{"version": 1, "teams": {"birch": {}}}', "application/json").status_code == 200
     assert "line 3" in error(send("version: 1\n\nteems: {}\n"), 400)["fields"]
     assert "file" in error(send(b"\xff"), 400)["fields"]
-    own = "providers: {x: {kind: openrouter, credentials: [{label: a, secret: '${GATEWAY_SECRET_KEY}'}]}}"
-    assert "GATEWAY_SECRET_KEY" in error(send(own), 400)["message"]
+
+
+@pytest.mark.parametrize(
+    ("secret", "kind"),
+    [
+        ("'${GATEWAY_SECRET_KEY}'", "application/yaml"),
+        (r'"${GATEWAY\x5fSECRET_KEY}"', "application/yaml"),
+        (r'"$\u007bGATEWAY_SECRET_KEY}"', "application/json"),
+        ("'${DATABASE_URL}'", "application/yaml"),
+    ],
+    ids=["plain", "escaped", "escaped-json", "database"],
+)
+def test_an_import_takes_nothing_that_the_gateway_runs_by(api, monkeypatch, secret, kind):
+    for name in ("GATEWAY_SECRET_KEY", "DATABASE_URL"):
+        monkeypatch.setenv(name, "what the gateway runs by")
+    text = (
+        '{"version": 1, "providers": {"x": {"kind": "openrouter", '
+        f'"credentials": [{{"label": "a", "secret": {secret}}}]}}}}}}'
+    )
+    answer = api._client.post(
+        "/api/configuration/",
+        text,
+        content_type=kind,
+        headers={"authorization": f"Bearer {api.secret}"},
+    )
+    assert "a variable of the gateway itself" in error(answer, 400)["fields"]["line 1"][0]
+    assert not Provider.objects.exists()
 
 
 def test_a_version_is_looked_at_and_rolled_back_to(api):
