@@ -1,10 +1,13 @@
 """The WebSocket that a page of the live view listens to: each viewer is told of what they may see, and nothing else."""
 
 import time
+from importlib import import_module
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from channels.auth import get_user
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from django.conf import settings
 
 from accounting.principals import Principal, principal_of
 from llmgateway import current
@@ -16,7 +19,7 @@ CHECK_EVERY_S = 30.0
 
 
 class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
-    """One viewer. Who they are is looked at anew now and then: roles are taken away while pages are open."""
+    """One viewer. Who they are is looked at anew now and then: sessions end, and roles go, while pages are open."""
 
     principal = Principal("")
     checked_s = 0.0
@@ -64,15 +67,16 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
         return [row for row in rows if self.principal.may_see(row["team"], row["member"])]
 
     async def _check(self) -> None:
-        user = self.scope["user"]
-        self.principal = await sync_to_async(_principal_now)(user, self.scope["session"])
+        # Read anew: it is gone once somebody has signed out, and another password ends it, too.
+        engine = import_module(settings.SESSION_ENGINE)
+        session = engine.SessionStore(self.scope["session"].session_key)
+        user = await get_user({"session": session})
+        self.principal = await sync_to_async(_principal_of)(user, session)
         self.checked_s = time.monotonic()
 
 
-def _principal_now(user: Any, session: Any) -> Principal:
-    """Who the person is now: staff and active are read anew. Nobody, as long as a second factor is missing."""
-    if user.is_authenticated:
-        user.refresh_from_db()
-        if second_factor.is_missing(user, session):
-            return Principal("")
+def _principal_of(user: Any, session: Any) -> Principal:
+    """Who the person is. Nobody, as long as a second factor is missing."""
+    if user.is_authenticated and second_factor.is_missing(user, session):
+        return Principal("")
     return principal_of(user)

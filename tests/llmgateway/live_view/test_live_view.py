@@ -11,6 +11,7 @@ import websockets
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.test import Client
 
 from accounting.models import Membership, VirtualKey
@@ -200,6 +201,25 @@ async def test_a_role_that_is_taken_away_ends_the_view(gateway: Serving, monkeyp
     async with looking(gateway, username="ada", role="lead") as viewer:
         await viewer.until(lambda frame: frame["process"])
         await Membership.objects.all().adelete()
+        with pytest.raises(websockets.ConnectionClosed) as closed:
+            await viewer.until(lambda _frame: None)
+    assert closed.value.rcvd.code == 4403
+
+
+@pytest.mark.parametrize("how", ["signed out", "another password", "switched off"])
+async def test_a_session_that_has_ended_ends_the_view(gateway: Serving, monkeypatch, how):
+    monkeypatch.setattr("llmgateway.live_view.consumer.CHECK_EVERY_S", 0)
+    async with looking(gateway, username="ada", role="lead") as viewer:
+        await viewer.until(lambda frame: frame["process"])
+        ada = await User.objects.aget()
+        match how:
+            case "signed out":
+                await Session.objects.all().adelete()
+            case "another password":
+                ada.set_password("another password")
+            case _:
+                ada.is_active = False
+        await ada.asave()
         with pytest.raises(websockets.ConnectionClosed) as closed:
             await viewer.until(lambda _frame: None)
     assert closed.value.rcvd.code == 4403
