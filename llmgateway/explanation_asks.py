@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from accounting import snapshot as keys_snapshot
+from accounting.audit import watch
 from accounting.models import RequestLog, UsageRecord
 from accounting.snapshot import KeyPicture
 from conversion.dialects import Dialect
@@ -144,13 +145,16 @@ def example_body(model: str, dialect: Dialect, *, stream: bool = False) -> str:
 
 
 def question_of_record(record: UsageRecord, *, may_see_body: bool) -> Question:
-    """The request behind a usage record, as far as it is known: with its body only where that was logged whole."""
+    """The request behind a usage record, as far as it is known: with its body only where that was logged whole.
+
+    That what was kept is looked at is noted in the audit trail.
+    """
     remarks = [_what_became_of(record)]
     key = _key_of(record, remarks)
     log = RequestLog.objects.filter(pk=record.pk).first() if may_see_body else None
     dialect = Dialect(record.client_dialect)
-    body = logged_body(log)
-    if body:
+    kept = body = logged_body(log)
+    if kept:
         remarks.append("The body is the one that was logged, masked as it is kept.")
     else:
         body = example_body(record.alias, dialect, stream=record.streamed)
@@ -159,6 +163,9 @@ def question_of_record(record: UsageRecord, *, may_see_body: bool) -> Question:
             "images and reasoning, and the estimate, may come out differently."
         )
     headers = tuple(line for line in headers_of(record, log) if _is_readable(line, remarks))
+    if log is not None:
+        how = "Looked at what was kept, masked, to explain it."
+        watch.note_use(log, how, bodies=int(bool(kept)))
     return Question(body, dialect, headers, key, tuple(remarks))
 
 

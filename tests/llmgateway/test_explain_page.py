@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounting import snapshot as keys_snapshot
-from accounting.models import VirtualKey
+from accounting.models import AuditEntry, VirtualKey
 from accounting.request_logs import Capture
 from routing.models import ModelAlias
 from tests.factories.accounting import make_key, make_request_log, make_team, make_usage
@@ -188,7 +188,14 @@ def test_records_and_logged_bodies_are_for_those_who_may_see_them(alias):
 
     assert "that you may see" in text_of(few.get(PAGE, {"record": record.pk}))
     assert "for few eyes" not in text_of(more.get(PAGE, {"record": record.pk}))
+    assert not AuditEntry.objects.filter(kind="accounting.requestlog").exists()
     assert "for few eyes" in text_of(all_of_it.get(PAGE, {"record": record.pk}))
+    looked = AuditEntry.objects.get(kind="accounting.requestlog")
+    assert (looked.actor, looked.action, looked.object_id) == ("all", "use", record.pk)
+    assert looked.after == {
+        "how": "Looked at what was kept, masked, to explain it.",
+        "bodies": 1,
+    }
 
 
 def test_only_who_may_make_keys_may_send(alias):
