@@ -6,6 +6,7 @@ already only where the operator says so, and never to one of staff: an address c
 
 import logging
 import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from allauth.core.exceptions import ImmediateHttpResponse
@@ -123,6 +124,7 @@ def _link_or_refuse(request: HttpRequest, sociallogin: Any) -> None:
         return
     user = found[0]
     may_link = settings.LINK_BY_EMAIL != "never" and _address_counts(sociallogin) == told
+    may_link = may_link and _is_spelt_so(sociallogin.account, told)
     if len(found) == 1 and may_link and user.is_active and not user.is_staff:
         sociallogin.connect(request, user)
         return
@@ -132,6 +134,24 @@ def _link_or_refuse(request: HttpRequest, sociallogin: Any) -> None:
         "or ask whoever runs this gateway to join the two.",
         name=user.get_username(),
     )
+
+
+def _is_spelt_so(account: Any, address: str) -> bool:
+    """Whether the provider told this address in plain letters, and none that only becomes it in lower case.
+
+    django-allauth lowers addresses, which makes a k of a Kelvin sign; databases find more such pairs.
+    """
+    texts = (text.strip() for text in _texts_in([account.uid, account.extra_data]))
+    told = [text for text in texts if text.lower() == address]
+    return address.isascii() and all(map(str.isascii, told))
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts_in(inner)
 
 
 def _follow_groups(request: HttpRequest, sociallogin: Any) -> None:

@@ -204,6 +204,15 @@ def test_a_verified_address_joins_the_two_where_the_operator_says_so(
     assert not User.objects.exclude(pk=old.pk).exists()
 
 
+def test_an_address_that_only_resembles_anothers_joins_nobody(client, identity, settings):
+    settings.LINK_BY_EMAIL = "trusted"
+    User.objects.create_user("kate", email="kate@alder.example", password=PASSWORD)
+    identity.claims["email"] = "\N{KELVIN SIGN}ate@alder.example"
+    assert walk(client, identity).status_code == 403
+    assert not is_signed_in(client)
+    assert not SocialAccount.objects.exists()
+
+
 def test_staff_are_never_joined_by_an_address(client, identity, settings):
     settings.LINK_BY_EMAIL = "trusted"
     User.objects.create_superuser("root", email="ada@alder.example", password=PASSWORD)
