@@ -164,9 +164,14 @@ class MemberSerializer(KeepsTeam):
             raise serializers.ValidationError(CREATE_ONLY)
         return user
 
+    def row_values(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """A role that is changed here is given by hand: the groups of the identity provider leave it."""
+        is_given = self.instance is not None and ("role" in attrs or not self.partial)
+        return {**attrs, "origin": Membership.Origin.HAND} if is_given else attrs
+
 
 class Members(TeamRows):
-    """Who is in which team. Leads change their team's, auditors see it, members see themselves."""
+    """Who is in which team. Leads change their team's but for themselves, auditors see it, members see themselves."""
 
     model = Membership
     serializer_class = MemberSerializer
@@ -183,6 +188,10 @@ class Members(TeamRows):
     def visible(self, rows: QuerySet[Membership]) -> QuerySet[Membership]:
         """The whole team's for leads and auditors, else one's own."""
         return self.team_rows(rows, "team__slug", Q(user=self.request.user))
+
+    def may_manage(self, row: Membership) -> bool:
+        """Whether they lead the team. Nobody changes their own role."""
+        return super().may_manage(row) and row.user_id != self.request.user.pk
 
 
 class GroupGrantSerializer(KeepsTeam):

@@ -147,6 +147,25 @@ def test_a_lead_manages_keys_and_members_of_their_team_only(cast):
     assert (entry.actor, entry.via) == ("lead (token ci)", "api")
 
 
+def test_a_role_that_a_lead_changes_is_given_by_hand(cast):
+    row = Membership.objects.get(pk=cast["members"])
+    Membership.objects.filter(pk=row.pk).update(role="lead", origin="group")
+    api = role_api("lead")
+    assert api.patch(f"members/{row.pk}/", {}).json()["origin"] == "group"
+    assert api.patch(f"members/{row.pk}/", {"role": "auditor"}).json()["origin"] == "hand"
+    row.refresh_from_db()
+    assert (row.role, row.origin) == ("auditor", "hand")
+
+
+def test_a_lead_does_not_change_their_own_role(cast):
+    api = role_api("lead")
+    own = Membership.objects.get(user__username="lead")
+    assert error(api.patch(f"members/{own.pk}/", {"role": "member"}), 403)
+    assert error(api.delete(f"members/{own.pk}/"), 403)
+    own.refresh_from_db()
+    assert own.role == "lead"
+
+
 def test_an_auditor_changes_nothing(cast):
     api = role_api("auditor")
     assert error(api.post("keys/", {"team": "alder", "name": "x"}), 403)
