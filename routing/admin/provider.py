@@ -22,7 +22,7 @@ from routing.admin.page import RoutingAdmin, switch_off, switch_on
 from routing.admin.rule_inlines import HeaderRuleInline, TransformationInline
 from routing.checks import Finding
 from routing.models import Credential, Provider, ProviderCheck
-from routing.models.provider import problem_with_secret
+from routing.models.provider import WHO_IS_SENT_SECRETS, problem_with_secret
 
 REASON_CHARS_MAX = 120
 
@@ -177,6 +177,14 @@ class ProviderAdmin(RoutingAdmin):
             "deployments_n": Count("deployments", distinct=True),
         }
         return super().get_queryset(request).annotate(**counted)  # type: ignore[no-any-return]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Provider | None = None) -> Any:
+        """Who may not change credentials may not have them sent to somebody else either."""
+        names = super().get_readonly_fields(request, obj)
+        user: Any = request.user
+        if obj is None or user.has_perm("routing.change_credential"):
+            return names
+        return (*names, *WHO_IS_SENT_SECRETS) if obj.credentials.exists() else names
 
     @display(description="State", label={"on": "success", "off": "danger"})
     def state(self, row: Provider) -> str:

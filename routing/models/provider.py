@@ -12,6 +12,8 @@ from routing import providers, secrets
 
 RETRY_STATUSES = [408, 429, 500, 502, 503, 504, 529]
 SECONDS_MIN = Decimal("0.001")
+WHO_IS_SENT_SECRETS = ("kind", "base_url", "verify_tls", "ca_bundle_pem")
+"""The fields of a provider that decide whom its credentials are sent to: who may not change these may not lead them away."""
 
 
 def kind_choices() -> list[tuple[str, str]]:

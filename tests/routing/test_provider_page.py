@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.urls import reverse
 
 from llmgateway import dashboard
@@ -113,6 +114,31 @@ def test_only_who_may_change_providers_may_look(client, django_user_model):
     client.force_login(django_user_model.objects.create_user("birch", is_staff=True))
     assert client.get(address).status_code == 403
     assert not ProviderCheck.objects.exists()
+
+
+@pytest.mark.parametrize("may_change_credentials", [False, True])
+def test_credentials_are_led_elsewhere_by_who_may_change_them_only(
+    client, django_user_model, may_change_credentials
+):
+    row = make_provider("router", base_url="https://router.test/v1")
+    make_credential(row)
+    names = ["change_provider", *(["change_credential"] if may_change_credentials else [])]
+    user = django_user_model.objects.create_user("birch", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=names))
+    client.force_login(user)
+    is_open = 'name="base_url"' in page_of(client, row)
+    form = Provider.objects.values().get(pk=row.pk) | {"base_url": "https://elsewhere.test/v1"}
+    form = {name: value for name, value in form.items() if value is not None and value is not False}
+    form["retry_statuses"] = "[429]"
+    for part in ("credentials", "headerrules", "transformations"):
+        form |= {f"{part}-TOTAL_FORMS": 0, f"{part}-INITIAL_FORMS": 0}
+    answer = client.post(reverse("admin:routing_provider_change", args=[row.pk]), form)
+
+    assert answer.status_code == 302, answer.context["errors"]
+    row.refresh_from_db()
+    assert row.retry_statuses == [429]
+    assert (row.base_url == "https://elsewhere.test/v1") is may_change_credentials is is_open
+    assert 'name="base_url"' in page_of(client, make_provider("new"))
 
 
 def test_a_provider_with_a_problem_is_a_concern_of_the_dashboard(admin_client):

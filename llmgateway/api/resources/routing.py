@@ -8,10 +8,12 @@ from django.core.exceptions import ValidationError
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from llmgateway.api import access, fields, query
+from llmgateway.api import access, fields, query, tokens
+from llmgateway.api.authentication import token_of
 from llmgateway.api.errors import invalid, of_django
 from llmgateway.api.rows import EditableRows, RowSerializer
 from routing import checks, flags, witnesses
@@ -28,7 +30,7 @@ from routing.models import (
     Route,
     RouteTarget,
 )
-from routing.models.provider import problem_with_secret
+from routing.models.provider import WHO_IS_SENT_SECRETS, problem_with_secret
 from routing.synchronisation import FACTS, OPERATOR
 
 ON_OR_OFF = query.truth("enabled")
@@ -88,6 +90,22 @@ class ProviderSerializer(RowSerializer):
             "check_every_s", "check_model", "last_check", "created_at", "updated_at",
         )  # fmt: skip
         read_only_fields = ("created_at", "updated_at")
+
+    def check(self, row: Provider, attrs: dict[str, Any]) -> None:
+        """Who may not change credentials may not have them sent to somebody else either."""
+        del attrs
+        known = Provider.objects.filter(pk=row.pk, credentials__isnull=False).first()
+        if known is None or not any(
+            getattr(known, name) != getattr(row, name) for name in WHO_IS_SENT_SECRETS
+        ):
+            return
+        request = self.context["request"]
+        is_reached = tokens.allows(token_of(request), access.ADMIN)
+        if not (is_reached and request.user.has_perm(access.permission(Credential, "change"))):
+            raise PermissionDenied(
+                f"{', '.join(WHO_IS_SENT_SECRETS)} of a provider with credentials say whom they are sent to: to change "
+                "one asks for the scope admin, and the right to change credentials."
+            )
 
 
 class Providers(EditableRows):

@@ -217,6 +217,27 @@ def test_a_token_reaches_as_far_as_its_scope(boss, scope, method, path, body, st
     assert answer.status_code == status, answer.content
 
 
+@pytest.mark.parametrize(
+    ("change", "is_reserved"),
+    [
+        ({"base_url": "https://elsewhere.test/v1"}, True),
+        ({"verify_tls": False}, True),
+        ({"kind": "anthropic"}, True),
+        ({"retries_max": 1, "kind": "openrouter"}, False),
+    ],
+    ids=["address", "tls", "kind", "retries"],
+)
+def test_credentials_are_led_elsewhere_by_who_may_change_them_only(cast, change, is_reserved):
+    del cast
+    clerk = User.objects.create_user("clerk", is_staff=True)
+    clerk.user_permissions.set(Permission.objects.exclude(codename="change_credential"))
+    boss = User.objects.create_superuser("boss")
+    for api in (api_of(clerk), api_of(boss, "write")):
+        answer = api.patch("providers/router/", change)
+        assert answer.status_code == (403 if is_reserved else 200), answer.content
+    assert api_of(boss, name="more").patch("providers/router/", change).status_code == 200
+
+
 # A token's life.
 
 
