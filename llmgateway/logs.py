@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import orjson
+from django.http import HttpRequest
 
 from accounting.masking import Masker
 
@@ -79,11 +80,17 @@ def _object(told: Mapping[str, object]) -> str:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
-    return {
+    fields = {
         name: value
         for name, value in vars(record).items()
         if name not in _STANDARD and not name.startswith("_")
     }
+    request = fields.get("request")
+    if isinstance(
+        request, HttpRequest
+    ):  # Django's own; behind the ? an identity provider says its code
+        fields["request"] = f"{request.method} {request.path}"
+    return fields
 
 
 def _line(head: str, fields: Mapping[str, object]) -> str:

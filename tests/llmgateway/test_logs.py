@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import pytest
+from django.test import RequestFactory
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -104,6 +105,15 @@ def test_a_secret_in_what_went_wrong_is_masked():
     assert "planted" not in line
     assert "reason=[masked]" in line
     assert line.endswith("Authorization: Bearer [masked]")
+
+
+def test_of_a_page_that_was_refused_the_query_is_left_out():
+    request = RequestFactory().get("/usage/sign-in/from/x/", {"code": "one-time", "state": "s"})
+    record = record_of("Bad Gateway: %s", request.path, request=request, status_code=502)
+    line, told = LineFormatter().format(record), JsonFormatter().format(record)
+
+    assert line.endswith(" request='GET /usage/sign-in/from/x/' status_code=502")
+    assert json.loads(told)["request"] == "GET /usage/sign-in/from/x/"
 
 
 def objects_of(message: str, **fields: Any) -> list[dict[str, Any]]:
