@@ -108,6 +108,8 @@ class Facts(msgspec.Struct):
         if self.ending.reason is FinishReason.ERROR:
             self.finish_reason = FinishReason.ERROR
             why = _text(choice.get("native_finish_reason"))
+            if not why and choice["finish_reason"] != "error":
+                why = choice["finish_reason"]
             raise UpstreamBroken(
                 "the upstream failed while it answered" + (f" ({why[:100]})" if why else ""),
                 upstream_code=why[:100],

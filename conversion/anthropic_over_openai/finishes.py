@@ -21,6 +21,14 @@ _BY_WORD = {
     "refusal": FinishReason.CONTENT_FILTER,
     "safety": FinishReason.CONTENT_FILTER,
     "error": FinishReason.ERROR,
+    # Words of one vendor each (their API references, read November 2026): the context window is full at Mistral and
+    # Z.ai, whose filter has its own word; DeepSeek and Z.ai broke off; Gemini threw away a call that was malformed.
+    "model_length": FinishReason.LENGTH,
+    "model_context_window_exceeded": FinishReason.LENGTH,
+    "sensitive": FinishReason.CONTENT_FILTER,
+    "insufficient_system_resource": FinishReason.ERROR,
+    "network_error": FinishReason.ERROR,
+    "function_call_filter": FinishReason.ERROR,
 }
 
 _STOP_REASONS = {
@@ -50,7 +58,8 @@ class Ending(msgspec.Struct):
         if not word or not isinstance(word, str):
             return
         self.heard = True
-        reason = _BY_WORD.get(word.lower())
+        # Gemini says behind the word what it found: "content_filter: RECITATION".
+        reason = _BY_WORD.get(word.lower().partition(":")[0])
         if reason is None or (
             self.reason is FinishReason.TOOL_CALLS and reason is FinishReason.STOP
         ):
