@@ -79,6 +79,11 @@ class Ending(msgspec.Struct):
             return self.stop_sequences[0]
         return self.stop_sequence
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the answer was ended before the model was done, perhaps in the middle of a call."""
+        return self.reason in (FinishReason.LENGTH, FinishReason.CONTENT_FILTER)
+
     def settled(self, *, has_tools: bool) -> FinishReason:
         """The reason in the end: with calls the client is to run them, without any it must not wait (traps 16, 17)."""
         if self.refused or self.reason is FinishReason.CONTENT_FILTER:

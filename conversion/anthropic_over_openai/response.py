@@ -17,7 +17,6 @@ from conversion.anthropic_over_openai.tool_calls import (
 )
 from conversion.errors import UpstreamInvalid
 from conversion.reasoning import pack_details, pack_extra
-from conversion.usage import FinishReason
 from conversion.wire.anthropic_answer import Block, Message, ToolUseBlock
 
 _PLAIN = frozenset({"role", "content"})
@@ -169,10 +168,10 @@ def _input(arguments: str, facts: Facts) -> dict[str, Any] | None:
     try:
         return read_input(arguments)
     except UpstreamInvalid:
-        if facts.ending.reason is not FinishReason.LENGTH:
+        if not facts.ending.is_cut:
             raise
-    # A tool_use block needs an object, and this one was cut where the tokens ran out (trap 12).
-    facts.note_dropped("tool_calls.arguments", "the call was cut off at the limit of tokens")
+    # A tool_use block needs an object, and this one was cut where the answer was (trap 12).
+    facts.note_dropped("tool_calls.arguments", "the call was cut off with the answer")
     return None
 
 

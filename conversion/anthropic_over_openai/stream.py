@@ -25,7 +25,8 @@ block stays open, since nothing but the error event may follow (rule S8), and wr
 
 Accepted as inexact: a signature that comes after its thinking block was closed gets a block of its own, without text;
 arguments that are no JSON object cannot be streamed and wait for the end of their call; arguments that begin like an
-object are passed as they come, so that a client sees how far a call got that was cut at ``max_tokens`` (trap 12).
+object are passed as they come, so that a client sees how far a call got that was cut at ``max_tokens`` (trap 12). Where
+nothing was cut and they turn out to be no JSON, the stream fails at the end of the call, which nobody may run.
 """
 
 from typing import Any
@@ -231,8 +232,7 @@ class MessageStream(FramedStream):
                     self._miss_name(call)
                     continue
                 self._open_call(call)
-            if not call.sent:
-                self._send_whole(call)
+            self._end_arguments(call)
             call.state = "closed"
             self._blocks.close()
         held, self._held = self._held, []
@@ -270,13 +270,16 @@ class MessageStream(FramedStream):
                 call.sent = len(call.arguments)
                 self._blocks.delta(piece)
 
-    def _send_whole(self, call: ToolCall) -> None:
-        """Arguments that could not be streamed: none at all, or no object."""
+    def _end_arguments(self, call: ToolCall) -> None:
+        """Write the arguments that could not be streamed: none at all, or no object. The others must be whole by now."""
         try:
-            self._blocks.delta(orjson.dumps(read_input(call.text())).decode())
+            given = read_input(call.text())
         except UpstreamInvalid:
-            if self.facts.ending.reason is not FinishReason.LENGTH:
+            if not self.facts.ending.is_cut:
                 raise
+        else:
+            if not call.sent:
+                self._blocks.delta(orjson.dumps(given).decode())
 
     def _miss_name(self, call: ToolCall) -> None:
         if call.text().strip():
