@@ -1,7 +1,7 @@
 """One attempt where both ends speak the same dialect: bytes untouched, usage still read.
 
-The request changes in its model name, in limits above the deployment's, in the overrides of the deployment, and, for
-OpenAI streams, in the wish for a usage chunk; every other member keeps the client's own bytes, so that nothing is lost
+The request changes in its model name, in limits above the deployment's, in the overrides of the deployment, in thoughts that
+the gateway signed itself, and, for OpenAI streams, in the wish for a usage chunk; every other member keeps the client's own bytes, so that nothing is lost
 that the gateway does not know. The answer passes in whole frames, which leaves room for a ping between two.
 """
 
@@ -14,6 +14,7 @@ from conversion.anthropic_over_openai.thinking import BUDGET_MIN
 from conversion.call import LIMITS, Call
 from conversion.dialects import Dialect
 from conversion.errors import GatewayError, RequestInvalid, UpstreamInvalid, UpstreamStreamCut
+from conversion.own_signatures import without_own_signatures
 from conversion.report import Report
 from conversion.sse import END_MARK, Cutter, Frames, is_whole, split_frames
 from conversion.usage import FinishReason, Usage
@@ -51,7 +52,7 @@ class Passthrough:
             and call.dialect.family is Dialect.OPENAI_CHAT
             and not _asks_for_usage(call.body)
         )
-        changes = parameters or {}
+        changes = {**without_own_signatures(call, self.report), **(parameters or {})}
         if max_output_tokens is not None:
             changes = {**_cut_down(call.body, max_output_tokens, self.report), **changes}
         self.request = write_request(call, upstream_model, changes, ask_for_usage=asks)

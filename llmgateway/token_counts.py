@@ -18,7 +18,9 @@ from conversion.counting import count_prompt
 from conversion.dialects import Dialect
 from conversion.editing.calls import edit_call
 from conversion.errors import GatewayError, TransformationFailed
+from conversion.own_signatures import without_own_signatures
 from conversion.passthrough import write_request
+from conversion.report import Report
 from llmgateway import pipeline, tokenizer
 from llmgateway.attribution import project_of
 from llmgateway.exchange import ClientRequest
@@ -103,7 +105,12 @@ async def ask_upstream(
     dialect = Dialect.ANTHROPIC_MESSAGES
     kind = target.provider.kind
     outgoing = Outgoing(
-        write_request(call, target.upstream_model, {}, ask_for_usage=False),
+        write_request(
+            call,
+            target.upstream_model,
+            without_own_signatures(call, Report()),
+            ask_for_usage=False,
+        ),
         dialect,
         headers=headers_along(ask, dialect, kind.client_headers),
         query=query_along(ask, dialect),

@@ -4,6 +4,7 @@ Anthropic takes its thoughts back unmodified and in order, and refuses what it d
 they were told them (``pieces.py``): whole, or piece by piece, the signature an entry of its own.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from conversion.anthropic_over_openai.reading import as_list
@@ -24,13 +25,17 @@ def write_thoughts(message: dict[str, Any], path: str, reading: Reading) -> list
         reading.dropped_once(DETAILS, "this target takes no earlier thoughts back")
         return []
     blocks: list[Block] = []
-    for entry in _whole(entries):
-        block = _block(entry)
+    for block in read_thoughts(entries):
         if block is None:
             reading.dropped_once(DETAILS, "only thoughts that Anthropic signed are taken back")
         else:
             blocks.append(block)
     return blocks
+
+
+def read_thoughts(entries: list[Any]) -> Iterator[Block | None]:
+    """The thinking block that each entry was, once its pieces are put together; None for what Anthropic did not make."""
+    return map(_block, _whole(entries))
 
 
 def _whole(entries: list[Any]) -> list[dict[str, Any]]:
