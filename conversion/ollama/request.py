@@ -30,6 +30,8 @@ HANDLED = frozenset(
         "response_format", "reasoning_effort",
     }
 )  # fmt: skip
+NEXT_EFFORTS = {"minimal": "low", "xhigh": "high"}
+"""OpenAI's efforts that Ollama refuses: it knows low, medium, high and max (``api/types.go``)."""
 IMAGE_TYPES = ("image/jpeg", "image/jpg", "image/png", "image/webp")
 ROLES = {"developer": "system", "function": "tool"}
 
@@ -53,11 +55,21 @@ def write_request(chat: dict[str, Any], report: Report) -> bytes:
     _write_format(chat, body)
     effort = chat.get("reasoning_effort")
     if effort is not None:
-        body["think"] = False if effort == "none" else effort
+        body["think"] = _think(effort, report)
     for name, value in chat.items():
         if name not in HANDLED and value is not None and name != "n":
             report.dropped(name, "Ollama has no such field")
     return orjson.dumps(body)
+
+
+def _think(effort: Any, report: Report) -> Any:
+    if effort == "none":
+        return False
+    if not isinstance(effort, str) or effort not in NEXT_EFFORTS:
+        return effort
+    known = NEXT_EFFORTS[effort]
+    report.mapped("reasoning_effort", f"{effort} is not known here; {known} is asked for")
+    return known
 
 
 def _options(chat: dict[str, Any]) -> dict[str, Any]:

@@ -126,9 +126,22 @@ def test_wanted_formats(wanted, format_):
     assert write(response_format=wanted)[0].get("format") == format_
 
 
-@pytest.mark.parametrize(("effort", "think"), [("none", False), ("high", "high")])
+@pytest.mark.parametrize(
+    ("effort", "think"), [("none", False), ("high", "high"), ("max", "max"), (1, 1)]
+)
 def test_effort_is_how_much_it_thinks(effort, think):
-    assert write(reasoning_effort=effort)[0]["think"] == think
+    body, report = write(reasoning_effort=effort)
+
+    assert body["think"] == think
+    assert report.notes == []
+
+
+@pytest.mark.parametrize(("effort", "think"), [("minimal", "low"), ("xhigh", "high")])
+def test_an_effort_it_does_not_know_is_the_next_one(effort, think):
+    body, report = write(reasoning_effort=effort)
+
+    assert body["think"] == think
+    assert [note.path for note in report.notes] == ["reasoning_effort"]
 
 
 @pytest.mark.parametrize(
