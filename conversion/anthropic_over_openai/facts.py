@@ -121,6 +121,10 @@ class Facts(msgspec.Struct):
             if message.get(name):
                 self.note_dropped(name, LEFT_OUT[name])
 
+    def note_blank_text(self) -> None:
+        """Note that a text of white space only was left out."""
+        self.note_dropped("content", "a text of white space only could not be sent back")
+
     def note_dropped(self, name: str, why: str) -> None:
         """Note one thing that was left out of the answer, once."""
         if name not in self._noted:

@@ -87,8 +87,17 @@ def _plain_text(message: dict[str, Any], facts: Facts) -> list[Block] | None:
     text = message.get("content")
     if not isinstance(text, str) or not {name for name, said in message.items() if said} <= _PLAIN:
         return None
+    return _text_block(text, facts)
+
+
+def _text_block(text: str, facts: Facts) -> list[Block]:
+    """The text as a block; none for white space alone, which Anthropic would refuse to take back (trap 30)."""
     facts.answer_chars += len(text)
-    return [{"type": "text", "text": text, "citations": None}] if text else []
+    if text.isspace():
+        facts.note_blank_text()
+    elif text:
+        return [{"type": "text", "text": text, "citations": None}]
+    return []
 
 
 def _thinking(message: dict[str, Any], facts: Facts) -> list[Block]:
@@ -142,9 +151,7 @@ def _text(message: dict[str, Any], facts: Facts) -> list[Block]:
     if isinstance(refusal, str) and refusal:
         pieces.append(refusal)
         facts.ending.refused = True
-    text = "".join(pieces)
-    facts.answer_chars += len(text)
-    return [{"type": "text", "text": text, "citations": None}] if text else []
+    return _text_block("".join(pieces), facts)
 
 
 def _calls(message: dict[str, Any], facts: Facts) -> list[Block]:

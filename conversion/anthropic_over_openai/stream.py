@@ -15,7 +15,8 @@ another kind comes:
 
 Tool calls may come interleaved, blocks may not. The first call streams; the others wait until the answer ends or goes
 on with text, and are then written whole, in the order of their indexes. Text or reasoning that comes while the arguments
-of some call are still incomplete JSON is held until the calls have been written: moved, but not lost.
+of some call are still incomplete JSON is held until the calls have been written: moved, but not lost. White space waits
+for the text that it belongs to; alone it makes no block, which Anthropic would refuse to take back (trap 30).
 
 The end is the end mark, never the finish reason, because usage follows it (trap 2). A stream that closes without either
 has been cut, and the client is told so instead of a made-up ``end_turn`` (trap 23).
@@ -74,6 +75,7 @@ class MessageStream(FramedStream):
         self._unclosed: list[ToolCall] = []
         self._ids: set[str] = set()
         self._held: list[str | Detail] = []
+        self._blank: list[str] = []
         self._tool_blocks = 0
 
     @property
@@ -165,10 +167,16 @@ class MessageStream(FramedStream):
             self._held.append(text)
             return
         blocks = self._blocks
+        self.facts.answer_chars += len(text)
         if blocks.kind != TEXT:
+            if text.isspace():
+                self._blank.append(text)
+                return
+            if self._blank:
+                text = "".join((*self._blank, text))
+                self._blank.clear()
             self._close_block()
             blocks.open(TEXT, {"type": "text", "text": ""})
-        self.facts.answer_chars += len(text)
         blocks.delta(text)
 
     def _think(self, detail: Detail) -> None:
@@ -196,6 +204,9 @@ class MessageStream(FramedStream):
         if self._blocks.kind == THINKING:
             hidden = self.facts.expected.omit_thinking_text
             self._blocks.signature(self._thought.signature(hidden=hidden))
+        if self._blank:
+            self._blank.clear()
+            self.facts.note_blank_text()
         self._blocks.close()
 
     # Tool calls
