@@ -1,8 +1,8 @@
 """One attempt where both ends speak the same dialect: bytes untouched, usage still read.
 
-The request changes in its model name, in limits above the deployment's, in the overrides of the deployment, in thoughts that
-the gateway signed itself, and, for OpenAI streams, in the wish for a usage chunk; every other member keeps the client's own bytes, so that nothing is lost
-that the gateway does not know. The answer passes in whole frames, which leaves room for a ping between two.
+The request changes in its model name, in limits above the deployment's, in the overrides of the deployment, in thoughts
+that the gateway signed itself, and, for OpenAI streams, in the wish for a usage chunk; every other member keeps the
+client's own bytes, so that nothing is lost that the gateway does not know. The answer passes in whole frames, which leaves room for a ping between two.
 """
 
 from collections.abc import Mapping

@@ -21,7 +21,7 @@ _BY_WORD = {
     "refusal": FinishReason.CONTENT_FILTER,
     "safety": FinishReason.CONTENT_FILTER,
     "error": FinishReason.ERROR,
-    # Words of one vendor each (their API references, read November 2026): the context window is full at Mistral and
+    # Words of one vendor each, as they and their users tell of them in November 2026: the context window is full at Mistral and
     # Z.ai, whose filter has its own word; DeepSeek and Z.ai broke off; Gemini threw away a call that was malformed.
     "model_length": FinishReason.LENGTH,
     "model_context_window_exceeded": FinishReason.LENGTH,
