@@ -3,8 +3,8 @@
 Theory of operation. A process writes to segments of its own, ``<pid>-<chance>-<number>.jsonl``, which it holds
 locked (flock) while it lives. ``open`` appends an entry as it would have to be booked if the process died now
 (status "interrupted"); ``close`` appends the same entry as it really ended, to the same segment. ``forget``
-says that the ledger has the entry. A segment that is full is retired; once all its entries are forgotten it is
-deleted. At start, ``replay`` reads the segments that nobody holds, the last line of each id wins, and gives the
+says that the ledger has the entry. A segment that is full, or a day old, is retired; once all its entries are forgotten
+it is deleted: what a replay finds again has not been archived meanwhile. At start, ``replay`` reads the segments that nobody holds, the last line of each id wins, and gives the
 entries to the ledger, whose ids make a second booking a no-op.
 
 A segment is allocated on the disk and mapped into memory: a line is a copy of a few hundred bytes (0.3 us)
@@ -18,6 +18,7 @@ import logging
 import mmap
 import os
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 SEGMENT_BYTES = 8 * 1024 * 1024
 CLOSING_BYTES = 16 * 1024
 """Room kept for the closing line of each attempt under way; ``close`` takes no longer one."""
+RETIRE_AFTER_S = 24 * 3600.0
 NOTE = bytes(2048)
 """More than an attempt's first line has."""
 
@@ -55,6 +57,7 @@ class Segment:
     under_way: int = 0
     unfinished: int = 0
     is_retired: bool = False
+    made_s: float = field(default_factory=time.monotonic)
 
 
 class Depth(NamedTuple):
@@ -124,15 +127,16 @@ class Journal:
             if segment.is_retired and segment.unfinished == 0:
                 self._remove(segment)
 
+    def retire_old(self, now_s: float) -> None:
+        """Go on in another segment where the one in use is a day old by ``now_s``, in monotonic seconds."""
+        with self._lock:
+            if self._current is not None and now_s - self._current.made_s >= RETIRE_AFTER_S:
+                self._retire()
+
     def shut(self) -> None:
         """Let go of all; segments whose entries are all booked are deleted, the others wait for a replay."""
         with self._lock:
-            segment, self._current = self._current, None
-            if segment is None:
-                return
-            segment.is_retired = True
-            if segment.unfinished == 0:
-                self._remove(segment)
+            self._retire()
 
     def depth(self) -> Depth:
         """What is in it now."""
@@ -161,14 +165,19 @@ class Journal:
         return segment.used + len(line) + 1 + kept > self.segment_bytes
 
     def _next_segment(self) -> Segment:
-        old = self._current
         self._made += 1
-        self._current = self._make_segment()
-        if old is not None:
-            old.is_retired = True
-            if old.unfinished == 0:
-                self._remove(old)
-        return self._current
+        made = self._make_segment()
+        self._retire()
+        self._current = made
+        return made
+
+    def _retire(self) -> None:
+        segment, self._current = self._current, None
+        if segment is None:
+            return
+        segment.is_retired = True
+        if segment.unfinished == 0:
+            self._remove(segment)
 
     def _make_segment(self) -> Segment:
         """A new file, locked. A process that replays may lock and delete an empty one first: then another."""

@@ -152,6 +152,10 @@ class Ledger:
         """
         self._journal.check_writable()
 
+    def tidy(self) -> None:
+        """Leave no booked entry in the journal for longer than a day. To be called every minute."""
+        self._journal.retire_old(time.monotonic())
+
     def open_entry(self, entry: Entry) -> Segment:
         """Note an attempt before it is made.
 

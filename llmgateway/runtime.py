@@ -318,6 +318,7 @@ class Runtime:
                     await asyncio.to_thread(self._memory.give_back, gave_back_at)
                 if loop.time() - tidied_at >= REPLAY_EVERY_S:
                     tidied_at = loop.time()
+                    self.ledger.tidy()
                     self.gate.tidy()
                 is_told = False
             except Exception:

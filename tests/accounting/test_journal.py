@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from accounting.errors import JournalUnwritable
-from accounting.journal import CLOSING_BYTES, Journal, Segment, dead_segments
+from accounting.journal import CLOSING_BYTES, RETIRE_AFTER_S, Journal, Segment, dead_segments
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = 4 * CLOSING_BYTES
@@ -123,6 +123,27 @@ def test_a_segment_that_is_booked_already_is_deleted_when_it_is_full(tmp_path):
 
     assert following is not segment
     assert files(tmp_path) == [following.path.name]
+
+
+def test_a_segment_that_is_a_day_old_is_followed_by_another(tmp_path):
+    journal = Journal(tmp_path)
+    old = journal.open(b"first")
+    journal.retire_old(old.made_s + RETIRE_AFTER_S - 1)
+    assert journal.open(b"second") is old
+
+    journal.retire_old(old.made_s + RETIRE_AFTER_S)
+    assert journal.open(b"third") is not old
+    journal.close(old, b"first is over")  # for which there is room
+    journal.close(old, b"second is over")
+    assert len(files(tmp_path)) == 2
+    journal.forget(old, 2)
+    assert len(files(tmp_path)) == 1
+
+
+def test_a_journal_that_is_not_in_use_has_nothing_to_retire(tmp_path):
+    journal = Journal(tmp_path)
+    journal.retire_old(RETIRE_AFTER_S)
+    assert files(tmp_path) == []
 
 
 def test_a_closing_line_that_is_too_long_is_refused_and_changes_nothing(tmp_path):

@@ -1,6 +1,7 @@
 """The ledger: every attempt ends in exactly one row, whatever the database does meanwhile."""
 
 import itertools
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 from django.db import connection
 from django.db.models import Sum
 
-from accounting import entries, snapshot
+from accounting import archive, entries, journal, recount, snapshot
 from accounting import ledger as ledger_module
 from accounting.entries import Entry
 from accounting.errors import JournalUnwritable, LedgerImmutable
@@ -618,6 +619,24 @@ def test_what_a_killed_process_had_noted_is_booked_at_the_next_start(
     assert rows["under way"].status == "interrupted"
     [record] = [r for r in caplog.records if "killed" in r.message]
     assert record.count == 2
+
+
+def test_what_was_archived_is_not_booked_again_when_a_process_is_killed_that_lived_for_months(
+    ledger, tmp_path, monkeypatch
+):
+    booked(ledger, make_entry(started_at=datetime(2026, 8, 3, tzinfo=UTC)))
+    monkeypatch.setattr(journal, "RETIRE_AFTER_S", 0.0)  # a day goes by, and months
+    ledger.tidy()
+    booked(ledger, make_entry(id="newer", started_at=datetime(2026, 11, 3, tzinfo=UTC)))
+    made = archive.write_month(date(2026, 8, 1), kind="csv", directory=tmp_path, by="test")
+    assert archive.delete_archived(made) == 1
+
+    killed = tmp_path / "killed"
+    shutil.copytree(tmp_path / "journal", killed)
+    replay(killed)
+
+    assert UsageRecord.objects.get().pk == "newer"
+    assert not recount.look().differences
 
 
 def test_batches_are_not_larger_than_a_statement_takes(ledger):

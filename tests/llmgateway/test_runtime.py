@@ -11,6 +11,7 @@ from asgiref.sync import sync_to_async
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
+from accounting import journal
 from accounting import snapshot as keys_snapshot
 from llmgateway import runtime as runtime_module
 from llmgateway.runtime import WATCH_EVERY_S, Runtime, State, gently, reading, refresh_pictures
@@ -238,6 +239,17 @@ async def test_the_watch_books_what_other_processes_left(transactional_db, tmp_p
     path.write_bytes(b"")
 
     await until(lambda: not path.exists())
+    await runtime.stop()
+
+
+async def test_a_day_old_segment_of_the_journal_is_retired(transactional_db, tmp_path, monkeypatch):
+    monkeypatch.setattr(runtime_module, "REPLAY_EVERY_S", 0.0)
+    monkeypatch.setattr(journal, "RETIRE_AFTER_S", 0.0)
+    runtime = Runtime(tmp_path / "journal")
+    await runtime.start()
+    runtime.ledger.check()  # which makes one
+
+    await until(lambda: not list((tmp_path / "journal").glob("*")))
     await runtime.stop()
 
 
