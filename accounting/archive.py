@@ -47,6 +47,8 @@ ArchivedRecord = Entry
 Progress = Callable[[int, int], None]
 SUFFIXES = {UsageArchive.Format.CSV.value: ".csv.gz", UsageArchive.Format.PARQUET.value: ".parquet"}
 DELETE_PORTION = 500
+csv.field_size_limit(1024 * 1024)
+"""A cell of notes may be longer than the 131,072 characters that ``csv`` reads unasked: clients choose the names in them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from accounting import archive, exports, parquet, recount
 from accounting.errors import ArchiveDamaged, ArchiveRefused, ParquetMissing
 from accounting.ledger import put_back, write_rows
 from accounting.models import DailyUsage, UsageArchive, UsageRecord
+from conversion.report import NOTE_CHARS_MAX, NOTES_MAX, Report
 from tests.accounting.test_recount import book_adjustment
 from tests.factories.accounting import make_entry
 
@@ -83,6 +84,21 @@ def test_both_formats_have_the_same_digest(tmp_path):
     UsageArchive.objects.all().delete()
 
     assert write(tmp_path, "parquet").digest == made.digest
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_as_many_notes_as_a_request_can_cause_are_written_and_read_back(tmp_path, kind):
+    report = Report()
+    for _ in range(NOTES_MAX + 1):
+        # Names that a client chose, of characters that JSON writes as six.
+        report.dropped("\x01" * NOTE_CHARS_MAX, "\x01" * NOTE_CHARS_MAX)
+    notes = [[note.kind, note.path, note.why] for note in report.notes]
+    write_rows([make_entry(started_at=datetime(2026, 8, 3, tzinfo=UTC), notes=notes)])
+
+    made = write(tmp_path, kind)
+
+    [record] = archive.read_records(Path(made.path))
+    assert record.notes == notes
 
 
 @pytest.mark.usefixtures("summer")
