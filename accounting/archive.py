@@ -457,6 +457,12 @@ class Archives:
         self._next: dict[str, ArchivedRecord | None] = {}
         self._unreadable: dict[str, str] = {}
 
+    def are_all_of(self, on: date) -> bool:
+        """Whether no further archive of the day's month has been written."""
+        month_on = on.replace(day=1)
+        known = len(self._known.get(month_on, ()))
+        return known == UsageArchive.objects.filter(month_on=month_on).count()
+
     def records_on(self, on: date) -> list[ArchivedRecord] | str:
         """The day's archived records, be they still in the ledger or not; a sentence where they cannot be read."""
         records: list[ArchivedRecord] = []

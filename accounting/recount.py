@@ -99,10 +99,11 @@ def look(
     unknown: list[DayUnknown] = []
     repaired: list[date] = []
     for number, on in enumerate(days):
-        archived = archives.records_on(on)
-        if isinstance(archived, str):
-            unknown.append(DayUnknown(on, archived))
-        elif found := _look_at(on, archived, repair=repair):
+        while (found := _look_at(on, archives, repair=repair)) is None:
+            archives = Archives()
+        if isinstance(found, str):
+            unknown.append(DayUnknown(on, found))
+        elif found:
             differences.extend(found)
             if repair:
                 repaired.append(on)
@@ -135,8 +136,14 @@ def _ends(model: type[models.Model], name: str) -> tuple[Any, Any]:
     return rows.aggregate(at=Min(name))["at"], rows.aggregate(at=Max(name))["at"]
 
 
-def _look_at(on: date, archived: Sequence[ArchivedRecord], *, repair: bool) -> list[Difference]:
+def _look_at(on: date, archives: Archives, *, repair: bool) -> list[Difference] | str | None:
+    """What differs on a day; a sentence where nobody can tell, and None where a further archive has been written."""
+    archived = archives.records_on(on)
+    if isinstance(archived, str):
+        return archived
     with _alone(repair=repair):
+        if not archives.are_all_of(on):  # what it holds may be gone from the ledger
+            return None
         counted = count_day(on, archived)
         differences = list(_differences(on, counted))
         if differences and repair:
@@ -157,11 +164,13 @@ def _alone(*, repair: bool) -> Iterator[None]:
     with transaction.atomic():
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
-                if repair:
+                if is_outermost:
+                    cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                if (
+                    repair
+                ):  # before the first look, which is at the moment that all the others are at
                     tables = ", ".join(f'"{model._meta.db_table}"' for model in SUMMED)
                     cursor.execute(f"LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE")
-                elif is_outermost:
-                    cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         yield
 
 

@@ -251,6 +251,42 @@ for kind in ("csv", "parquet"):
     assert lines == ["9 0", "0", "9 True"] * 2
 
 
+def test_a_repair_counts_the_rows_of_one_moment(installation: Installation, tmp_path):
+    """Between the look at which archived records are still there and the sum over the rows, they are deleted."""
+    lines = installation.python(f"""
+import threading
+from datetime import UTC, date, datetime
+from pathlib import Path
+from django.db import connection
+from accounting import archive, recount
+from accounting.ledger import write_rows
+from accounting.models import DailyUsage
+from tests.factories.accounting import make_entry
+
+on = date(2026, 4, 7)
+write_rows([make_entry(id=f"moment-{{n}}", team="moment", started_at=datetime(2026, 4, 7, tzinfo=UTC)) for n in range(9)])
+made = archive.write_month(date(2026, 4, 1), kind="csv", directory=Path({str(tmp_path)!r}), by="test")
+
+def delete():
+    archive.delete_archived(made)
+    connection.close()
+
+look = recount._not_there
+def look_and_delete(archived):
+    gone = look(archived)
+    thread = threading.Thread(target=delete)
+    thread.start()
+    thread.join()
+    return gone
+
+recount._not_there = look_and_delete
+print(len(recount.look(on, on, repair=True).differences))
+print(DailyUsage.objects.get(team="moment").attempts)
+""")
+
+    assert lines == ["0", "9"]
+
+
 def test_a_sum_of_odd_picodollars_is_exact(installation: Installation):
     lines = installation.python("""
 from decimal import Decimal

@@ -156,6 +156,21 @@ def test_days_whose_archive_is_elsewhere_are_told_and_left_alone(tmp_path):
 
 
 @pytest.mark.usefixtures("summer")
+@pytest.mark.parametrize("repair", [False, True])
+def test_a_month_that_is_archived_while_it_is_counted_still_adds_up(tmp_path, repair):
+    sums = list(DailyUsage.objects.order_by("pk").values())
+
+    def archive_meanwhile(done: int, _total: int) -> None:
+        if done == 20:  # in the middle of August
+            archive.delete_archived(write(tmp_path))
+
+    found = recount.look(repair=repair, progress=archive_meanwhile)
+
+    assert found == recount.Findings(days=40, differences=(), unknown=())
+    assert list(DailyUsage.objects.order_by("pk").values()) == sums
+
+
+@pytest.mark.usefixtures("summer")
 def test_a_record_that_comes_late_stays_and_gets_a_file_of_its_own(tmp_path):
     first = write(tmp_path)
     late = make_entry(id="late", started_at=datetime(2026, 8, 3, tzinfo=UTC))
