@@ -343,16 +343,18 @@ class LocalGate:
         return is_same and account.window.holds(self._now())
 
     def _open(self, account: Account) -> None:
-        account.since = 0
         task = asyncio.get_running_loop().create_task(self._ask_spent(account))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _ask_spent(self, account: Account) -> None:
+        if account.since is not None:
+            return  # it is being asked
+        # With no wait before the question: what is settled sooner is in the answer.
+        account.since = 0
         try:
-            spent = await asyncio.wait_for(
-                self._read_spent(account.budget, account.window), READ_WAIT_S
-            )
+            async with asyncio.timeout(READ_WAIT_S):
+                spent = await self._read_spent(account.budget, account.window)
         except Exception as error:
             # Whatever it is: who waits for the account must be told, and an open account goes on as it is.
             log.exception("what is spent cannot be read", extra={"budget": account.budget.pk})

@@ -296,6 +296,21 @@ async def test_what_is_settled_while_the_ledger_is_asked_is_counted_once(gate, b
     assert gate.spent(1) == (17, 0)
 
 
+async def test_what_is_settled_just_before_the_ledger_is_asked_is_counted_once(gate, books):
+    rules = team(budgets=(budget(100),))
+    admitted = await gate.admit(rules, need(worst=10))
+    books.gate = asyncio.Event()
+    gate.tidy()
+    gate.tidy()  # as may be during an outage of Redis
+    books.spent = 7
+    admitted.settle(used(cost=7))
+    await asyncio.sleep(0.01)
+    assert books.asked == 2  # at the begin, and now
+    books.gate.set()
+    await asyncio.sleep(0.01)
+    assert gate.spent(1) == (7, 0)
+
+
 async def test_a_new_window_begins_with_what_the_ledger_says(gate, books, clock):
     rules = team(budgets=(budget(100, window="day"),))
     (await gate.admit(rules, need(worst=100))).settle(used(cost=100))
