@@ -325,16 +325,22 @@ class SharedGate:
             later = self._place(place.budget, place.budget.window_at(self._now()))
             if later.account not in booked:
                 booked[later.account] = (later, self._cost_in(later.window, used))
+        self._tell_of_end(admitted, list(booked.values()), used.tokens - admitted.need.tokens)
+
+    def _tell_of_end(
+        self, admitted: SharedAdmitted, booked: list[tuple[Place, int]], more_tokens: int
+    ) -> None:
+        """Have Redis give back what is held, and add what it has cost, in nanodollars, and the tokens."""
         keys = [key for keys in admitted.rule_keys for key in keys[1:]]
-        keys += [key for place, _cost in booked.values() for key in place.keys]
+        keys += [key for place, _cost in booked for key in place.keys]
         head: list[str | int] = [
             admitted.need.id,
             len(admitted.rule_keys),
             len(booked),
             admitted.second,
-            used.tokens - admitted.need.tokens,
+            more_tokens,
         ]
-        costs = {account: cost for account, (_place, cost) in booked.items()}
+        costs = {place.account: cost for place, cost in booked}
         telling = self._calls.call(self._settle, keys=keys, args=[*head, *costs.values()])
         telling.add_done_callback(partial(self._told_of_settling, costs))
 
@@ -399,11 +405,18 @@ class SharedGate:
         keys = [keys[2] for keys in admitted.rule_keys]
         keys += [key for place in admitted.places for key in place.keys]
         counts = (len(admitted.rule_keys), len(admitted.places))
-        return self._calls.call(
+        renewing = self._calls.call(
             self._hold_on,
             keys=keys,
             args=[admitted.need.id, self._lease_s, *counts, admitted.worst, KEPT_S],
         )
+        renewing.add_done_callback(partial(self._renewed, admitted))
+        return renewing
+
+    def _renewed(self, admitted: SharedAdmitted, renewing: asyncio.Future[Any]) -> None:
+        """Give back what was held anew for a request that is over: that it is may have been told sooner."""
+        if admitted.is_settled and not renewing.cancelled() and renewing.exception() is None:
+            self._tell_of_end(admitted, [(place, 0) for place in admitted.places], 0)
 
     async def _reopen(self) -> None:
         now = self._now()
