@@ -63,6 +63,8 @@ AWAY_S = 1.0
 SETTLING_S = 0.3
 """How long every worker needs to write what it has settled: six of the ledger's batches."""
 OPENING_S = 5
+REOPEN_S = 45.0
+"""After how long an account is opened anew where nothing is held, by whoever comes first: all of them look every minute."""
 BUSY_REOPEN_S = 600.0
 """After how long an account is opened anew although something is held: what is settled meanwhile may count twice."""
 KEPT_S = 45 * 24 * 3600
@@ -78,7 +80,7 @@ class Place:
     budget: BudgetPicture
     window: Window
     keys: tuple[str, str, str]
-    opened_s: float = field(default_factory=time.monotonic)
+    since_s: float = field(default_factory=time.monotonic)
 
     @property
     def account(self) -> str:
@@ -156,7 +158,7 @@ class SharedGate:
         self._now = now
         self._local = LocalGate(read_spent, wait_s=wait_s, now=now)
         self._running: set[SharedAdmitted] = set()
-        self._opened: dict[str, Place] = {}
+        self._known: dict[str, Place] = {}
         self._owed: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._away_until_s = 0.0
@@ -201,6 +203,9 @@ class SharedGate:
                     self, need, rule_keys, places, int(told[1]), standings, worst
                 )
                 self._running.add(admitted)
+                for place in places:  # whoever opened it may be gone when it is due anew
+                    if place.account not in self._known:
+                        self._known[place.account] = place
                 self._note_there()
                 return admitted
             if word == "unopened":
@@ -310,7 +315,7 @@ class SharedGate:
             raise unreadable(type(error).__name__) from error
         else:
             await self._open(keys=[place.account], args=[nano(spent), KEPT_S])
-            self._opened[place.account] = self._place(place.budget, place.window)
+            self._known[place.account] = self._place(place.budget, place.window)
         finally:
             await self._redis.delete(lock)
 
@@ -420,12 +425,15 @@ class SharedGate:
 
     async def _reopen(self) -> None:
         now = self._now()
-        for account, place in list(self._opened.items()):
+        for account, place in list(self._known.items()):
             if not place.window.holds(now):
-                del self._opened[account]
+                del self._known[account]
                 continue
             is_quiet = not int(await self._redis.hget(account, "held") or 0)
-            if is_quiet or time.monotonic() - place.opened_s > BUSY_REOPEN_S:
+            if not is_quiet and time.monotonic() - place.since_s <= BUSY_REOPEN_S:
+                continue
+            turn, wait_s = ("quiet", REOPEN_S) if is_quiet else ("busy", BUSY_REOPEN_S)
+            if await self._redis.set(f"{account}:{turn}", "1", nx=True, ex=int(wait_s)):
                 await self._open_account(place, math.inf, anew=True)
 
     async def close(self) -> None:

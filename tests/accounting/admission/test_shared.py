@@ -334,6 +334,24 @@ async def test_tidying_asks_anew_what_is_spent(make_gate, books):
     await gate.admit(rules, need(worst=80))
 
 
+async def test_an_account_is_asked_anew_also_when_who_opened_it_is_gone(make_gate, books):
+    first, second, third = make_gate(), make_gate(), make_gate()
+    rules = team(budgets=(budget(100),))
+    await settled(first, await first.admit(rules, need(worst=60)), used(cost=60))
+    await first.close()
+    for gate in (second, third):
+        await settled(gate, await gate.admit(rules, need(worst=10)), used(cost=0))
+
+    books.spent = 20 * NANO  # an adjustment of -40
+    asked = books.asked
+    second.tidy()
+    await until(lambda: books.asked > asked and is_quiet(second))
+    third.tidy()
+    await until(lambda: is_quiet(third))
+    assert books.asked == asked + 1  # once a minute is enough for all of them
+    await third.admit(rules, need(worst=80))
+
+
 async def test_a_place_is_not_taken_again_for_a_request_that_is_over(make_gate):
     gate = make_gate()
     rules = team(budgets=(budget(100),), concurrent_requests=1)
