@@ -5,6 +5,8 @@ import gc
 import logging
 import sys
 import time
+from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -13,12 +15,14 @@ from django.test.utils import CaptureQueriesContext
 
 from accounting import journal
 from accounting import snapshot as keys_snapshot
+from accounting.admission.values import BudgetPicture, Need, Rules, Used
+from accounting.models import Budget
 from llmgateway import runtime as runtime_module
 from llmgateway.runtime import WATCH_EVERY_S, Runtime, State, gently, reading, refresh_pictures
 from llmgateway.tasks import spawn
 from routing import snapshot as routing_snapshot
 from routing.models import ModelAlias
-from tests.factories.accounting import make_key
+from tests.factories.accounting import make_key, make_team
 from tests.factories.routing import make_alias, make_credential, make_deployment, make_provider
 from tests.waiting import PATIENCE_S, assert_within, until
 
@@ -250,6 +254,23 @@ async def test_a_day_old_segment_of_the_journal_is_retired(transactional_db, tmp
     runtime.ledger.check()  # which makes one
 
     await until(lambda: not list((tmp_path / "journal").glob("*")))
+    await runtime.stop()
+
+
+async def test_a_budget_that_was_deleted_is_asked_for_without_an_error(
+    transactional_db, tmp_path, caplog
+):
+    team = await sync_to_async(make_team)()
+    row = await Budget.objects.acreate(team=team, amount_usd=Decimal(1), window="total")
+    budget = BudgetPicture(row.pk, "alder", "the total budget of team alder", 100, "total", "UTC")
+    runtime = Runtime(tmp_path / "journal")
+    await runtime.start()
+    rules = (Rules("alder", "team alder", budgets=(budget,)),)
+    (await runtime.gate.admit(rules, Need("r", worst_pico=7))).settle(Used())
+    await row.adelete()
+
+    assert await runtime._read_spent(budget, budget.window_at(datetime.now(UTC))) == 0
+    assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
     await runtime.stop()
 
 
