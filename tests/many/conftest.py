@@ -172,6 +172,9 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         gateways[0].run(INSTALL.format(path=str(path), usd=REQUEST_USD))
         try:
             yield two
+            for gateway in gateways:
+                if not gateway.is_running:
+                    gateway.start()  # what one that was killed left behind is booked by the next
         finally:
             for gateway in gateways:
                 gateway.stop()
