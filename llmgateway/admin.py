@@ -36,6 +36,10 @@ admin.site.unregister(Group)
 admin.site.unregister([Authenticator, EmailAddress, SocialAccount, SocialApp, SocialToken])
 
 
+MAKES_MIGHTIER = ("is_staff", "is_superuser", "groups", "user_permissions")
+"""What gives somebody rights. Only superusers hand any out: who may edit people could take all of them otherwise."""
+
+
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     """Who may log in, and to which teams they belong."""
@@ -46,6 +50,21 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
     list_per_page = 50
     change_form_before_template = "admin/_audit_history.html"
     inlines = (MembershipInline,)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Rights are handed out by superusers."""
+        names = super().get_readonly_fields(request, obj)
+        return names if _is_superuser(request) else (*names, *MAKES_MIGHTIER)
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Staff are for superusers to change: whose password one sets, their rights one has."""
+        may = super().has_change_permission(request, obj)
+        return may and (_is_superuser(request) or obj is None or not obj.is_staff)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """As for changes."""
+        may = super().has_delete_permission(request, obj)
+        return may and (_is_superuser(request) or obj is None or not obj.is_staff)
 
     def get_inlines(self, request: HttpRequest, obj: User | None = None) -> Any:
         """A new user gets a name and a password first."""
@@ -79,3 +98,13 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
     """Permissions shared by users."""
 
     change_form_before_template = "admin/_audit_history.html"
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> Any:
+        """Rights are handed out by superusers."""
+        names = super().get_readonly_fields(request, obj)
+        return names if _is_superuser(request) else (*names, "permissions")
+
+
+def _is_superuser(request: HttpRequest) -> bool:
+    user: Any = request.user
+    return bool(user.is_superuser)

@@ -4,6 +4,9 @@ from typing import Any
 
 import yaml
 
+NODES_MAX = 1_000_000
+"""So much may a text say in all, what aliases repeat counted again: a kilobyte of them can stand for gigabytes."""
+
 
 class Lined(dict[str, Any]):
     """A mapping that knows the line it begins at, and that of each of its keys; lines count from 1."""
@@ -59,10 +62,12 @@ def load(text: str) -> Any:
     """What the text says.
 
     Raises:
-        BadYaml: it is no YAML, or says a key twice.
+        BadYaml: it is no YAML, says a key twice, or too much in all.
     """
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506  (a subclass of the safe loader)
+        return _read(text)
+    except RecursionError as error:
+        raise BadYaml(1, "it is nested too deeply") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise BadYaml(mark.line + 1 if mark else 1, error.problem or "not valid YAML") from error
@@ -70,3 +75,31 @@ def load(text: str) -> Any:
         raise BadYaml(1, f"not valid YAML: {error}") from error
     except ValueError as error:  # a date or a number in form only, such as 2026-13-45
         raise BadYaml(1, f"a value that YAML cannot read: {error}") from error
+
+
+def _read(text: str) -> Any:
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _nodes_in(node, {}) > NODES_MAX:
+            raise BadYaml(1, f"its aliases repeat more than {NODES_MAX} values, or themselves")
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _nodes_in(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node holds with itself; more than all for one that holds itself. ``known`` are those counted."""
+    count = known.get(id(node))
+    if count is not None:
+        return count
+    known[id(node)] = NODES_MAX + 1
+    count = 1
+    for part in node.value if isinstance(node, yaml.CollectionNode) else ():
+        count += sum(
+            _nodes_in(each, known) for each in (part if isinstance(part, tuple) else (part,))
+        )
+    known[id(node)] = count
+    return count

@@ -1,7 +1,7 @@
 """The pages of signing in and out; the second factor's are django-allauth's, in the house's dress (urls.py)."""
 
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from allauth.account.internal.flows.login import perform_password_login
 from allauth.account.models import Login
@@ -28,6 +28,12 @@ class SignIn(LoginView):
     def get_context_data(self, **more: Any) -> dict[str, Any]:
         """With the other ways in."""
         return {**super().get_context_data(**more), "ways": other_ways()}
+
+    def get_redirect_url(self, request: HttpRequest | None = None) -> str:
+        """Where the address says that one wants to go, unless that is here: one would go round for ever."""
+        del request
+        url: str = super().get_redirect_url()
+        return "" if urlsplit(url).path == self.request.path else url
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponseRedirect:
         """Only half of the way for who has a second factor: nobody is signed in until it is shown, too."""

@@ -290,3 +290,12 @@ def test_a_new_sealing_key_seals_second_factors_anew(client, guarded, settings):
     settings.SEALING_KEYS = settings.SEALING_KEYS[:1]
     enter_password(client, "root")
     assert client.post(CODE, {"code": code_of(secret)}).status_code == 302
+
+
+def test_who_is_signed_in_is_not_sent_round_in_a_circle(root):
+    client = Client()
+    client.force_login(root)
+    for aim in (SIGN_IN, f"{SIGN_IN}?next={SIGN_IN}"):
+        answer = client.get(SIGN_IN, {"next": aim})
+        assert (answer.status_code, answer["Location"]) == (302, "/usage/")
+    assert client.get(SIGN_IN, {"next": "/usage/budgets/"})["Location"] == "/usage/budgets/"
