@@ -41,6 +41,7 @@ class _Call(NamedTuple):
     script: AsyncScript
     keys: Sequence[str]
     args: Sequence[str | float]
+    args_again: Sequence[str | float]
     answer: "asyncio.Future[Any]"
 
 
@@ -57,15 +58,23 @@ class ScriptCalls:
         self._is_due = False
 
     def call(
-        self, script: AsyncScript, *, keys: Sequence[str], args: Sequence[str | float]
+        self,
+        script: AsyncScript,
+        *,
+        keys: Sequence[str],
+        args: Sequence[str | float],
+        args_again: Sequence[str | float] | None = None,
     ) -> "asyncio.Future[Any]":
         """The script's answer, or whatever Redis or the way there failed with.
+
+        Where a kept connection ends before the answer is there, it is sent again, with ``args_again`` if they are
+        given: Redis may have run it already.
 
         It is sent also where nobody waits any more: whoever gives up must undo what it may have done.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
-        self._waiting.append(_Call(script, keys, args, answer))
+        self._waiting.append(_Call(script, keys, args, args_again or args, answer))
         if not self._is_due and len(self._batches) < BATCHES_MAX:
             self._is_due = True
             loop.call_soon(self._send)
@@ -124,7 +133,7 @@ class ScriptCalls:
             try:
                 return await self._exchange(kept, calls)
             except RedisGone:  # it may have ended long ago
-                pass
+                calls = [call._replace(args=call.args_again) for call in calls]
         options = {**self._pool.connection_kwargs, "socket_timeout": None}  # a batch has one
         return await self._exchange(self._pool.connection_class(**options), calls)
 

@@ -122,10 +122,12 @@ SETTLE = (
     SHARED
     + """
 -- KEYS: for each rule tokens, running; then for each budget account, holds, amounts
--- ARGV: id, rules, budgets, the second of admission (0: not known), what to add to its tokens; for each budget the
--- cost (nano)
+-- ARGV: id, rules, budgets, the second of admission (0: not known), what to add to its tokens, whether this may have been
+-- run before (1); for each budget the cost (nano)
 local id, rules, budgets, at, more = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local second = math.floor(now())
+-- Over already: the client repeats a call whose answer was lost with its connection.
+if ARGV[6] == '1' and not redis.call('ZSCORE', KEYS[2], id) then return 0 end
 for i = 0, rules - 1 do
   redis.call('ZREM', KEYS[2 + i * 2], id)
   if more ~= 0 and at > second - 61 then
@@ -137,7 +139,7 @@ for i = 0, budgets - 1 do
   local base = rules * 2 + i * 3
   local account = KEYS[base + 1]
   free(account, KEYS[base + 2], KEYS[base + 3], id)
-  local cost = ARGV[6 + i]
+  local cost = ARGV[7 + i]
   if cost ~= '0' then
     if redis.call('HEXISTS', account, 'spent') == 1 then redis.call('HINCRBY', account, 'spent', cost) end
     if redis.call('HEXISTS', account, 'since') == 1 then redis.call('HINCRBY', account, 'since', cost) end

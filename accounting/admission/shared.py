@@ -346,7 +346,12 @@ class SharedGate:
             more_tokens,
         ]
         costs = {place.account: cost for place, cost in booked}
-        telling = self._calls.call(self._settle, keys=keys, args=[*head, *costs.values()])
+        telling = self._calls.call(
+            self._settle,
+            keys=keys,
+            args=[*head, 0, *costs.values()],
+            args_again=[*head, 1, *costs.values()],
+        )
         telling.add_done_callback(partial(self._told_of_settling, costs))
 
     def _told_of_settling(self, costs: dict[str, int], telling: asyncio.Future[Any]) -> None:

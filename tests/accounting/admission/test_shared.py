@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisGone
 
 from accounting.admission import scripts, shared
 from accounting.admission.shared import SharedGate, nano
@@ -157,6 +158,30 @@ async def test_a_call_that_is_repeated_because_its_answer_was_lost_counts_once(m
     await settled(gate, first, used(tokens=100))
     await settled(gate, other, used(tokens=100))
     await gate.admit(rules, need(worst=100))  # nothing is held any more
+
+
+@pytest.mark.parametrize("is_run_before", [True, False])
+async def test_a_settlement_that_is_repeated_because_its_answer_was_lost_counts_once(
+    make_gate, monkeypatch, is_run_before
+):
+    gate = make_gate()
+    rules = team(tokens_per_minute=1000, budgets=(budget(100),))
+    admitted = await gate.admit(rules, need(tokens=100, worst=60))
+    (kept,) = gate._calls._idle
+    send, lost = kept.send_packed_command, []
+
+    async def lose(command, **how):
+        if is_run_before:
+            await send(command, **how)
+            await kept.read_response()
+        lost.append(command)
+        raise RedisGone
+
+    monkeypatch.setattr(kept, "send_packed_command", lose)
+    await settled(gate, admitted, used(cost=30, tokens=300))
+    assert len(lost) == 1
+    other = await gate.admit(rules, need(tokens=100, worst=70))  # 100 - 30
+    assert [standing.remaining for standing in other.standings] == [600]  # 1000 - 300 - 100
 
 
 async def emptied(gate):
