@@ -125,6 +125,7 @@ class Pool:
         if loop.time() >= self._addresses_until:
             if self._looking is None or self._looking.done():
                 self._looking = loop.create_task(self._ask_for_addresses(loop), name="name look-up")
+                self._looking.add_done_callback(_look_at_failure)
             await asyncio.shield(self._looking)
         return self._addresses
 
@@ -242,3 +243,9 @@ def tls_context(ca_bundle_pem: str, *, is_verified: bool) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def _look_at_failure(looking: "asyncio.Task[None]") -> None:
+    """Those who waited are told; where nobody waits any more, a failure is no news for the log."""
+    if not looking.cancelled():
+        looking.exception()

@@ -1,6 +1,7 @@
 """One connection against a server that sends whatever bytes the test says."""
 
 import asyncio
+import gc
 import gzip
 import socket
 import zlib
@@ -352,6 +353,29 @@ async def test_a_look_that_fails_is_told_to_all_and_begun_anew(monkeypatch):
         told = await asyncio.gather(*(whole(pool) for _ in range(3)), return_exceptions=True)
         assert [str(each) for each in told] == ["no such name"] * 3
         assert await whole(pool) == b"fine"
+
+
+async def test_a_look_that_fails_when_nobody_waits_any_more_is_no_error_of_the_gateways(
+    monkeypatch,
+):
+    loop, goes_on, told = asyncio.get_running_loop(), asyncio.Event(), []
+
+    async def failing_late(*_words, **_more):
+        await goes_on.wait()
+        raise OSError("no such name")
+
+    monkeypatch.setattr(loop, "getaddrinfo", failing_late, raising=False)
+    loop.set_exception_handler(lambda _loop, context: told.append(context["message"]))
+    async with a_server(saying(FINE), connect_s=0.01) as pool:
+        with pytest.raises(TimeoutError):
+            await ask(pool)
+        looking, pool._looking = pool._looking, None
+        goes_on.set()
+        await asyncio.wait([looking])
+        del looking
+        gc.collect()
+
+    assert told == []
 
 
 async def test_closing_a_pool_ends_its_look(monkeypatch):
