@@ -42,6 +42,7 @@ from llmgateway.tasks import spawn
 from llmgateway.teller import Teller
 from routing import snapshot as routing_snapshot
 from routing import versions
+from routing.amended import amended
 from routing.live import Live
 from routing.pictures import Snapshot
 from routing.providers import litellm_sdk
@@ -183,10 +184,13 @@ class Runtime:
     async def refresh(self) -> None:
         """Put the newest configuration in force, if it has changed."""
         loop = asyncio.get_running_loop()
+        before = routing_snapshot.in_force()
         changed = await loop.run_in_executor(self._thread, refresh_pictures)
         if changed:
             held = routing_snapshot.in_force()
             if held is not None:
+                if before is not None:
+                    self.live.cooldowns.forget(*amended(before, held))
                 await self.pools.retire_except(list(held.providers.values()))
                 self._prepare_kinds(held)
 

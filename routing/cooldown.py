@@ -8,7 +8,7 @@ Held in memory by each process. With Redis each tells the others when a while be
 (``llmgateway/news.py``); without, or while Redis is away, the others learn it by themselves a few requests later.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,6 +122,13 @@ class Cooldowns:
                 "reason": cooling.reason,
             }
         )
+
+    def forget(self, deployments: Iterable[int], credentials: Iterable[int]) -> None:
+        """Somebody has edited what failed: the next request sees how it is now. Each process hears of edits by itself."""
+        for pk in deployments:
+            self._deployments.pop(pk, None)
+        for pk in credentials:
+            self._credentials.pop(pk, None)
 
     def hear(self, news: dict[str, Any], now_s: float) -> None:
         """Take over what another process has learned. Raises KeyError or TypeError for what is no such news."""

@@ -17,11 +17,12 @@ from accounting import journal
 from accounting import snapshot as keys_snapshot
 from accounting.admission.values import BudgetPicture, Need, Rules, Used
 from accounting.models import Budget
+from conversion.errors import UpstreamBroken, UpstreamUnauthorized
 from llmgateway import runtime as runtime_module
 from llmgateway.runtime import WATCH_EVERY_S, Runtime, State, gently, reading, refresh_pictures
 from llmgateway.tasks import spawn
 from routing import snapshot as routing_snapshot
-from routing.models import ModelAlias
+from routing.models import Credential, Deployment, ModelAlias
 from tests.factories.accounting import make_key, make_team
 from tests.factories.routing import make_alias, make_credential, make_deployment, make_provider
 from tests.waiting import PATIENCE_S, assert_within, until
@@ -137,6 +138,35 @@ async def test_a_pool_whose_provider_was_edited_is_retired(runtime):
 
     await sync_to_async(edit)()
     await until(lambda: pool.is_closed)
+
+
+async def test_what_failed_is_asked_again_as_soon_as_it_is_edited(runtime):
+    def make() -> tuple[Credential, Deployment]:
+        provider = make_provider()
+        credential = make_credential(provider)
+        deployment = make_deployment(provider)
+        make_alias("sonnet", deployment)
+        return credential, deployment
+
+    credential, deployment = await sync_to_async(make)()
+    await until(lambda: "sonnet" in routing_snapshot.current().exact)
+    cooldowns, now_s = runtime.live.cooldowns, time.monotonic()
+    policy = routing_snapshot.current().providers["openrouter"].cooldown
+    for _ in range(policy.after):
+        cooldowns.failed(deployment.pk, UpstreamBroken("no"), policy, now_s)
+    cooldowns.rest_credential(credential.pk, UpstreamUnauthorized("no"), now_s)
+
+    await sync_to_async(make_alias)("opus")  # says nothing of either
+    await until(lambda: "opus" in routing_snapshot.current().exact)
+    assert cooldowns.is_skipped(deployment.pk, now_s)
+
+    def edit() -> None:
+        credential.seal("sk-or-another-secret")
+        credential.save()
+
+    await sync_to_async(edit)()
+    await until(lambda: not cooldowns.rest_left_s(credential.pk, now_s))
+    assert not cooldowns.is_skipped(deployment.pk, now_s)
 
 
 async def test_a_provider_with_a_broken_bundle_does_not_end_the_watch(runtime):
