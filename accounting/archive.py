@@ -48,7 +48,8 @@ Progress = Callable[[int, int], None]
 SUFFIXES = {UsageArchive.Format.CSV.value: ".csv.gz", UsageArchive.Format.PARQUET.value: ".parquet"}
 DELETE_PORTION = 500
 csv.field_size_limit(1024 * 1024)
-"""A cell of notes may be longer than the 131,072 characters that ``csv`` reads unasked: clients choose the names in them."""
+"""A cell of notes may be longer than the 131,072 characters that ``csv`` reads unasked: clients choose the names in them.
+The limit is one for the whole process; what is uploaded is bounded by its size."""
 
 
 @dataclass(frozen=True, slots=True)

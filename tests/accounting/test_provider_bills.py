@@ -165,7 +165,7 @@ def test_a_file_of_another_sort_names_the_columns_that_it_has():
         (b"", "no format"),
         (b"\xff\xfe\x00", "UTF-8"),
         (b"day,model,cost_usd,requests,prompt_tokens,completion_tokens\n", "no line"),
-        (b"day,model,cost_usd,requests,prompt_tokens,completion_tokens\n" + b'"' + b"x" * 200_000, "not CSV"),
+        (b"day,model,cost_usd,requests,prompt_tokens,completion_tokens\n" + b'"' + b"x" * 2_000_000, "not CSV"),
     ],
     ids=["empty", "utf-16", "no lines", "no csv"],
 )  # fmt: skip
