@@ -4,8 +4,9 @@ Theory of operation. A process writes to segments of its own, ``<pid>-<chance>-<
 locked (flock) while it lives. ``open`` appends an entry as it would have to be booked if the process died now
 (status "interrupted"); ``close`` appends the same entry as it really ended, to the same segment. ``forget``
 says that the ledger has the entry. A segment that is full, or a day old, is retired; once all its entries are forgotten
-it is deleted: what a replay finds again has not been archived meanwhile. At start, ``replay`` reads the segments that nobody holds, the last line of each id wins, and gives the
-entries to the ledger, whose ids make a second booking a no-op.
+it is deleted: what a replay finds again has not been archived meanwhile. At start, ``replay`` reads the segments that
+nobody holds, the last line of each id wins, and gives the entries to the ledger, whose ids make a second booking a
+no-op.
 
 A segment is allocated on the disk and mapped into memory: a line is a copy of a few hundred bytes (0.3 us)
 instead of a system call (1 us alone, 18 us when it lets another thread take the interpreter). What is mapped

@@ -166,9 +166,8 @@ def _alone(*, repair: bool) -> Iterator[None]:
             with connection.cursor() as cursor:
                 if is_outermost:
                     cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                if (
-                    repair
-                ):  # before the first look, which is at the moment that all the others are at
+                if repair:
+                    # Before the first look, which is at the moment that all the others are at.
                     tables = ", ".join(f'"{model._meta.db_table}"' for model in SUMMED)
                     cursor.execute(f"LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE")
         yield

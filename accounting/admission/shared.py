@@ -204,8 +204,7 @@ class SharedGate:
                 )
                 self._running.add(admitted)
                 for place in places:  # whoever opened it may be gone when it is due anew
-                    if place.account not in self._known:
-                        self._known[place.account] = place
+                    self._known.setdefault(place.account, place)
                 self._note_there()
                 return admitted
             if word == "unopened":

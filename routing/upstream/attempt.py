@@ -108,9 +108,8 @@ class Reply:
                     f"the provider {error} in the middle of its answer"
                 ) from error
             piece = taken
-            if (
-                len(piece) >= PIECE_BYTES_MAX
-            ):  # the next may be here, too: others, and the clocks, come first
+            if len(piece) >= PIECE_BYTES_MAX:
+                # The next may be here, too: others, and the clocks, come first.
                 await self._patience.wait_for(asyncio.sleep(0))
         self._patience.heard()
         if self.on_piece is not None:
